@@ -1,0 +1,263 @@
+//! Which argument was refused, and why.
+
+use core::fmt;
+
+/// A refused call. Nothing was written.
+///
+/// Two bytes without text, so that a microcontroller that never prints it pays nothing for the
+/// words; `Display` gives the sentence:
+///
+/// ```
+/// use gradstep::{Adam, ErrorKind, Argument, Rule};
+///
+/// let error = Adam { beta2: 1.0, ..Adam::default() }.at(1).unwrap_err();
+/// assert_eq!(error.argument(), Argument::Beta2);
+/// assert_eq!(error.kind(), ErrorKind::NotInUnitInterval);
+/// assert_eq!(error.to_string(), "beta2 must be at least 0 and less than 1");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Error {
+    kind: ErrorKind,
+    argument: Argument,
+}
+
+impl Error {
+    pub(crate) const fn new(kind: ErrorKind, argument: Argument) -> Self {
+        Self { kind, argument }
+    }
+
+    /// Why the argument was refused.
+    pub const fn kind(self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The argument that was refused.
+    pub const fn argument(self) -> Argument {
+        self.argument
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.argument.name(), self.kind.message())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Declares an enum whose variants have a number, fixed for the C ABI, and a text.
+macro_rules! named {
+    ($(#[$enum_doc:meta])* $enum:ident, $(#[$text_doc:meta])* $text:ident,
+     $($(#[$doc:meta])* $variant:ident = $number:literal $text_of_variant:literal,)*) => {
+        $(#[$enum_doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum $enum {
+            $($(#[$doc])* $variant = $number,)*
+        }
+
+        impl $enum {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            $(#[$text_doc])*
+            pub const fn $text(self) -> &'static str {
+                match self.c_str().to_str() {
+                    Ok(text) => text,
+                    Err(_) => "",
+                }
+            }
+
+            /// The same, for C.
+            pub(crate) const fn c_str(self) -> &'static core::ffi::CStr {
+                match self {
+                    $(Self::$variant => $text_of_variant,)*
+                }
+            }
+
+            /// The variant with this number.
+            #[cfg(feature = "capi")]
+            pub(crate) fn from_number(number: i32) -> Option<Self> {
+                Self::ALL.iter().copied().find(|&variant| variant as i32 == number)
+            }
+        }
+    };
+}
+
+named! {
+    /// Why an argument was refused.
+    ErrorKind,
+    /// The reason, as the rest of a sentence that starts with the argument's name.
+    message,
+    /// A pointer is null (C only).
+    Null = 1 c"must not be a null pointer",
+    /// A pointer is not aligned to its type (C only).
+    Misaligned = 2 c"must be aligned to its type",
+    /// A slice that is written shares memory with another slice (C only).
+    Overlap = 3 c"must not overlap another slice of the call",
+    /// The length in bytes does not fit the address space (C only).
+    TooLong = 4 c"must be a length that fits the address space",
+    /// A slice's length is not that of `param`.
+    Length = 5 c"must be as long as param",
+    /// The hyperparameters need this buffer.
+    Missing = 6 c"is needed by these hyperparameters",
+    /// The hyperparameters have no use for this buffer.
+    Unused = 7 c"is not used by these hyperparameters and must be absent",
+    /// Not a finite binary32 number, or negative.
+    NotNonNegative = 8 c"must be finite and at least 0",
+    /// Not a finite binary32 number.
+    NotFinite = 9 c"must be finite",
+    /// Outside [0, 1).
+    NotInUnitInterval = 10 c"must be at least 0 and less than 1",
+    /// Outside [0, 1].
+    NotAFraction = 11 c"must be at least 0 and at most 1",
+    /// NaN, or negative.
+    NotABound = 12 c"must be at least 0, and not NaN",
+    /// A count that starts at 1 is 0.
+    Zero = 13 c"must be at least 1",
+    /// Nesterov's momentum is defined for a momentum above 0 and no dampening.
+    NesterovNeedsMomentum = 14 c"needs a momentum above 0 and no dampening",
+    /// Not one of the values that this field may have.
+    Unknown = 15 c"has a value that is not defined",
+    /// The source has no such rule, or the machine no such instruction set.
+    Unavailable = 16 c"is not available here",
+    /// `size` is not that of a version of this struct.
+    WrongSize = 17 c"is not the size of this struct",
+    /// The chunk's number is not below the number of chunks.
+    OutOfRange = 18 c"must be less than the number of chunks",
+}
+
+named! {
+    /// An argument, a field of the hyperparameters, or a buffer.
+    Argument,
+    /// Its name, as it is written in a call.
+    name,
+    /// The step count.
+    T = 1 c"t",
+    /// The parameters.
+    Param = 2 c"param",
+    /// The gradient.
+    Grad = 3 c"grad",
+    /// Momentum's average of gradients.
+    MomentumBuffer = 4 c"momentum_buffer",
+    /// AdaGrad's sum of squared gradients.
+    Sum = 5 c"sum",
+    /// The average of squared gradients.
+    SquareAvg = 6 c"square_avg",
+    /// The average of gradients.
+    GradAvg = 7 c"grad_avg",
+    /// AdaDelta's average of squared updates.
+    AccDelta = 8 c"acc_delta",
+    /// Adam's first moment.
+    ExpAvg = 9 c"exp_avg",
+    /// Adam's second moment.
+    ExpAvgSq = 10 c"exp_avg_sq",
+    /// AMSGrad's largest second moment.
+    MaxExpAvgSq = 11 c"max_exp_avg_sq",
+    /// The learning rate.
+    Lr = 12 c"lr",
+    /// The momentum's decay.
+    Momentum = 13 c"momentum",
+    /// The momentum's dampening.
+    Dampening = 14 c"dampening",
+    /// The weight decay.
+    WeightDecay = 15 c"weight_decay",
+    /// AdaGrad's decay of the learning rate.
+    LrDecay = 16 c"lr_decay",
+    /// The term that keeps a denominator from 0.
+    Eps = 17 c"eps",
+    /// What AdaGrad's sum starts from.
+    InitialAccumulatorValue = 18 c"initial_accumulator_value",
+    /// What RMSProp's average of squares starts from.
+    InitialSquareAvg = 19 c"initial_square_avg",
+    /// RMSProp's decay.
+    Alpha = 20 c"alpha",
+    /// AdaDelta's decay.
+    Rho = 21 c"rho",
+    /// Adam's decay of the first moment.
+    Beta1 = 22 c"beta1",
+    /// Adam's decay of the second moment.
+    Beta2 = 23 c"beta2",
+    /// Whether the momentum is Nesterov's.
+    Nesterov = 24 c"nesterov",
+    /// Whether the learning rate is inside the momentum.
+    LrInside = 25 c"lr_inside",
+    /// Whether RMSProp is centered.
+    Centered = 26 c"centered",
+    /// Which AMSGrad.
+    Amsgrad = 27 c"amsgrad",
+    /// Where `eps` goes.
+    EpsPlacement = 28 c"eps_placement",
+    /// Whether to maximize.
+    Maximize = 29 c"maximize",
+    /// The gradient's factor.
+    GradScale = 30 c"grad_scale",
+    /// The gradient's bound.
+    GradClamp = 31 c"grad_clamp",
+    /// The hyperparameters (C only).
+    Hyper = 32 c"hyper",
+    /// The options (C only).
+    Options = 33 c"options",
+    /// The options' `size` (C only).
+    Size = 34 c"size",
+    /// The number of elements (C only).
+    N = 35 c"n",
+    /// The number of tensors (C only).
+    Count = 36 c"count",
+    /// The list of tensors (C only).
+    Tensors = 37 c"tensors",
+    /// The preset.
+    Preset = 38 c"preset",
+    /// The instruction set.
+    Backend = 39 c"backend",
+    /// The number of chunks.
+    Chunks = 40 c"chunks",
+    /// The chunk's number.
+    Index = 41 c"index",
+    /// Where a chunk begins (C only).
+    Begin = 42 c"begin",
+    /// Where a chunk ends (C only).
+    End = 43 c"end",
+}
+
+/// The checks of hyperparameters, which are `f64` but reach the loop as `f32`: what is finite
+/// must still be so there.
+pub(crate) mod check {
+    use super::{Argument, Error, ErrorKind};
+
+    #[inline]
+    fn require(holds: bool, kind: ErrorKind, argument: Argument) -> Result<(), Error> {
+        if holds { Ok(()) } else { Err(Error::new(kind, argument)) }
+    }
+
+    pub(crate) fn non_negative(x: f64, argument: Argument) -> Result<(), Error> {
+        require(x >= 0.0 && (x as f32).is_finite(), ErrorKind::NotNonNegative, argument)
+    }
+
+    pub(crate) fn finite(x: f64, argument: Argument) -> Result<(), Error> {
+        require((x as f32).is_finite(), ErrorKind::NotFinite, argument)
+    }
+
+    pub(crate) fn fraction(x: f64, argument: Argument) -> Result<(), Error> {
+        require((0.0..=1.0).contains(&x), ErrorKind::NotAFraction, argument)
+    }
+
+    pub(crate) fn unit_interval(x: f64, argument: Argument) -> Result<(), Error> {
+        require((0.0..1.0).contains(&x), ErrorKind::NotInUnitInterval, argument)
+    }
+
+    pub(crate) fn bound(x: f64, argument: Argument) -> Result<(), Error> {
+        require(x >= 0.0, ErrorKind::NotABound, argument)
+    }
+
+    pub(crate) fn step_count(t: u64) -> Result<(), Error> {
+        require(t >= 1, ErrorKind::Zero, Argument::T)
+    }
+}

@@ -1,0 +1,120 @@
+//! What happens to a gradient, and to the parameter, on the way into a rule.
+//!
+//! One pass over memory is the point of the crate, so unscaling, clipping, the direction and
+//! weight decay happen here, in registers, for every rule alike.
+
+use crate::error::{Argument, Error, check};
+use crate::real::Real;
+
+/// How weight decay enters a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightDecay {
+    /// L2 regularization: `weight_decay * param` is added to the gradient, and passes through
+    /// the rule's averages (PyTorch's SGD, Adagrad, RMSprop, Adadelta and Adam).
+    Coupled(f64),
+    /// The parameter shrinks by `1 - lr * weight_decay` beside the rule (Loshchilov & Hutter,
+    /// 2019).
+    Decoupled {
+        /// `lr * weight_decay`.
+        shrink: f64,
+    },
+}
+
+impl WeightDecay {
+    pub(crate) fn coupled(weight_decay: f64) -> Result<Self, Error> {
+        check::non_negative(weight_decay, Argument::WeightDecay)?;
+        Ok(Self::Coupled(weight_decay))
+    }
+
+    pub(crate) fn decoupled(lr: f64, weight_decay: f64) -> Result<Self, Error> {
+        check::non_negative(weight_decay, Argument::WeightDecay)?;
+        let shrink = lr * weight_decay;
+        check::finite(shrink, Argument::WeightDecay)?;
+        Ok(Self::Decoupled { shrink })
+    }
+}
+
+/// The per-step scalars of everything between memory and the rule.
+///
+/// In the order that PyTorch's optimizers and gradient scaler have:
+///
+/// ```text
+/// grad  = clamp(grad * grad_scale, -grad_clamp, grad_clamp)
+/// grad  = -grad                          if maximize
+/// grad  = grad + weight_decay * param    if coupled
+/// param = param - lr weight_decay param  if decoupled
+/// ```
+///
+/// `1 - lr weight_decay` is not rounded to one factor, whose error would be that of a number near
+/// 1: for the defaults, 1e-3 of the decay itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming {
+    /// `grad_scale`, negated to maximize: a clamp is symmetric, so the sign may go first. Kept
+    /// in f64 as well, so that a product of factors is rounded once.
+    exact_scale: f64,
+    scale: f32,
+    clamp: f32,
+    coupled: f32,
+    decoupled: f32,
+    /// Whether `scale` or `clamp` does anything.
+    reshapes: bool,
+    /// Whether anything here does.
+    acts: bool,
+}
+
+impl Incoming {
+    pub(crate) fn new(decay: WeightDecay, maximize: bool) -> Self {
+        let (coupled, decoupled) = match decay {
+            WeightDecay::Coupled(weight_decay) => (weight_decay, 0.0),
+            WeightDecay::Decoupled { shrink } => (0.0, shrink),
+        };
+        Self {
+            exact_scale: if maximize { -1.0 } else { 1.0 },
+            scale: 1.0,
+            clamp: f32::INFINITY,
+            coupled: coupled as f32,
+            decoupled: decoupled as f32,
+            reshapes: false,
+            acts: false,
+        }
+        .settled()
+    }
+
+    pub(crate) fn scaled(mut self, factor: f64) -> Result<Self, Error> {
+        check::finite(factor, Argument::GradScale)?;
+        self.exact_scale *= factor;
+        check::finite(self.exact_scale, Argument::GradScale)?;
+        Ok(self.settled())
+    }
+
+    pub(crate) fn clamped(mut self, bound: f64) -> Result<Self, Error> {
+        check::bound(bound, Argument::GradClamp)?;
+        self.clamp = bound as f32;
+        Ok(self.settled())
+    }
+
+    /// What is unused costs nothing: one test, the same for the whole pass.
+    fn settled(mut self) -> Self {
+        self.scale = self.exact_scale as f32;
+        self.reshapes = self.scale != 1.0 || self.clamp != f32::INFINITY;
+        self.acts = self.reshapes || self.coupled != 0.0 || self.decoupled != 0.0;
+        self
+    }
+
+    /// The parameter and the gradient as the rule sees them.
+    #[inline(always)]
+    pub(crate) fn apply<R: Real>(&self, mut param: R, mut grad: R) -> (R, R) {
+        if self.acts {
+            if self.reshapes {
+                grad = (grad * self.scale).at_most(self.clamp).at_least(-self.clamp);
+            }
+            if self.coupled != 0.0 {
+                grad = grad + param * self.coupled;
+            }
+            if self.decoupled != 0.0 {
+                param = param - param * self.decoupled;
+            }
+        }
+        (param, grad)
+    }
+}

@@ -1,0 +1,275 @@
+//! What an optimizer is: hyperparameters, checked and turned into per-step scalars, and one
+//! element's update.
+//!
+//! A rule knows nothing of slices, instruction sets or C, and the loop in `pass` knows nothing of
+//! any rule. They meet in [`Kernel`].
+
+use crate::error::{Argument, Error, ErrorKind, check};
+use crate::gradient::{Incoming, WeightDecay};
+use crate::pass::Pass;
+use crate::real::Real;
+use crate::step::Step;
+
+/// The most state buffers that a rule has.
+pub const MAX_BUFFERS: usize = 3;
+
+/// The buffers of one rule, by position; `None` where this rule or this variant has none.
+pub type Buffers<T> = [Option<T>; MAX_BUFFERS];
+
+/// A rule's state: named buffers, each holding a `T`.
+///
+/// `T` is `&mut [f32]` for a caller, one register for a formula, a raw pointer for C.
+pub trait State<T>: Sized {
+    /// The buffers in the order of [`Kernel::BUFFERS`].
+    fn into_buffers(self) -> Buffers<T>;
+
+    /// The buffers, borrowed, in the same order.
+    fn buffers_mut(&mut self) -> Buffers<&mut T>;
+}
+
+/// An optimizer's update rule, with its hyperparameters as fields.
+///
+/// Implemented by the optimizers of this crate, and by nothing else.
+pub trait Rule: Hyperparameters {
+    /// The hyperparameters that a source has by default, and its conventions.
+    ///
+    /// # Errors
+    ///
+    /// The source has no such rule.
+    fn preset(preset: Preset) -> Result<Self, Error> {
+        Self::from_source(preset).ok_or(Error::new(ErrorKind::Unavailable, Argument::Preset))
+    }
+
+    /// The rule at step `t`, ready to be applied to any number of slices.
+    ///
+    /// Checks the hyperparameters and computes everything that is the same for all elements, in
+    /// f64, once. `t` counts the steps of the training run; the first is 1.
+    ///
+    /// # Errors
+    ///
+    /// `t` is 0, or a hyperparameter is outside its domain.
+    fn at(&self, t: u64) -> Result<Step<Self>, Error> {
+        check::step_count(t)?;
+        let kernel = self.kernel(t)?;
+        let incoming = Incoming::new(self.weight_decay()?, self.maximize());
+        Ok(Step::new(kernel, incoming, self.expects()))
+    }
+
+    /// One step on one tensor: [`at`](Rule::at), then [`Step::apply`].
+    ///
+    /// # Errors
+    ///
+    /// Those of both. Nothing is written then.
+    fn step(
+        &self,
+        t: u64,
+        param: &mut [f32],
+        grad: &[f32],
+        state: StateOf<Self, &mut [f32]>,
+    ) -> Result<(), Error> {
+        self.at(t)?.apply(param, grad, state)
+    }
+
+    /// Fills the state with the values that it starts from: zeros, unless a hyperparameter says
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// A hyperparameter is outside its domain, or a buffer is missing or not used. Nothing is
+    /// written then.
+    fn init(&self, state: StateOf<Self, &mut [f32]>) -> Result<(), Error> {
+        self.at(1)?;
+        let buffers = state.into_buffers();
+        present_as_expected::<Self::Kernel, _>(&buffers, self.expects())?;
+        for (buffer, value) in buffers.into_iter().zip(self.initial()) {
+            if let Some(buffer) = buffer {
+                buffer.fill(value);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<H: Hyperparameters> Rule for H {}
+
+/// The state of rule `R`, each buffer being a `T`: [`AdamState`](crate::AdamState)`<T>` for
+/// [`Adam`](crate::Adam), and so on.
+pub type StateOf<R, T> = <<R as Hyperparameters>::Kernel as Kernel>::State<T>;
+
+/// Where a preset's defaults and conventions come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Preset {
+    /// `torch.optim`; the default of every rule.
+    Torch = 0,
+    /// `keras.optimizers`, Keras 3.
+    Keras = 1,
+    /// Optax.
+    Optax = 2,
+    /// Christopher, "Deep Learning Optimizers", after A. Géron's "Hands-On Machine Learning".
+    Article1 = 3,
+    /// Doshi, "Various Optimization Algorithms for Training Neural Network".
+    Article2 = 4,
+    /// TensorFlow 1's `tf.train`, as Mack, "How to pick the best learning rate for your machine
+    /// learning project", uses it.
+    Tf1 = 5,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: &'static [Preset] = &[
+        Preset::Torch,
+        Preset::Keras,
+        Preset::Optax,
+        Preset::Article1,
+        Preset::Article2,
+        Preset::Tf1,
+    ];
+
+    /// `"torch"`, `"keras"`, `"optax"`, `"article1"`, `"article2"` or `"tf1"`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Preset::Torch => "torch",
+            Preset::Keras => "keras",
+            Preset::Optax => "optax",
+            Preset::Article1 => "article1",
+            Preset::Article2 => "article2",
+            Preset::Tf1 => "tf1",
+        }
+    }
+}
+
+/// Where `eps` goes, the term that keeps a denominator from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EpsPlacement {
+    /// `sqrt(v) + eps`, with Adam's `v` corrected for its bias.
+    Outside = 0,
+    /// `sqrt(v + eps)`, with Adam's `v` corrected for its bias.
+    Inside = 1,
+    /// "Epsilon hat", Adam only: `sqrt(v) + eps` with `v` not corrected, and the correction in the
+    /// learning rate (Kingma & Ba, 2015, end of section 2).
+    Hat = 2,
+}
+
+/// A rule as its user writes it: hyperparameters, and how they become a [`Kernel`]. Outside the
+/// crate it can be named only through [`Rule`].
+pub trait Hyperparameters: Copy + Default {
+    /// The rule's name, as in the C ABI.
+    const NAME: &'static str;
+
+    /// The kernel.
+    type Kernel: Kernel;
+
+    /// The defaults and conventions of a source, if it has the rule.
+    fn from_source(preset: Preset) -> Option<Self>;
+
+    /// Checks the hyperparameters of the kernel, and computes the scalars of step `t` in f64, each
+    /// rounded to f32 once.
+    fn kernel(&self, t: u64) -> Result<Self::Kernel, Error>;
+
+    /// Weight decay, checked.
+    fn weight_decay(&self) -> Result<WeightDecay, Error>;
+
+    /// Whether to go uphill.
+    fn maximize(&self) -> bool;
+
+    /// Which buffers these hyperparameters need.
+    fn expects(&self) -> [bool; MAX_BUFFERS] {
+        Self::Kernel::BUFFERS.map(|name| name.is_some())
+    }
+
+    /// What each buffer starts from.
+    fn initial(&self) -> [f32; MAX_BUFFERS] {
+        [0.0; MAX_BUFFERS]
+    }
+}
+
+/// A rule at one step: the scalars that are the same for all elements, and the formula.
+pub trait Kernel: Copy + Send + Sync {
+    /// The names of the buffers, in their order.
+    const BUFFERS: Buffers<Argument>;
+
+    /// The rule's buffers by name, each holding a `T`.
+    type State<T>: State<T>;
+
+    /// One element's update: the new parameter, with the state changed in place.
+    ///
+    /// Branches on the scalars are the same for all elements, and cost little.
+    fn update<R: Real>(&self, param: R, grad: R, state: Self::State<&mut R>) -> R;
+
+    /// Sends the buffers that are present through the loop, in the [`Layout`] that names them.
+    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>);
+}
+
+/// Which of a rule's buffers a pass has: `N` of them, and their names.
+pub trait Layout<const N: usize> {
+    /// The kernel whose buffers they are.
+    type Kernel: Kernel;
+
+    /// The buffers by name.
+    fn bind<T>(buffers: [T; N]) -> <Self::Kernel as Kernel>::State<T>;
+}
+
+/// `layout!(Kernel, [a, b] => State { ... })`: a type whose [`Layout`] puts `a` and `b` into the
+/// kernel's state.
+macro_rules! layout {
+    ($kernel:ty, [$($buffer:ident),*] => $state:expr) => {{
+        struct Named;
+
+        impl $crate::rule::Layout<{ <[&str]>::len(&[$(stringify!($buffer)),*]) }> for Named {
+            type Kernel = $kernel;
+
+            #[inline(always)]
+            fn bind<T>(
+                [$($buffer),*]: [T; <[&str]>::len(&[$(stringify!($buffer)),*])],
+            ) -> <$kernel as $crate::rule::Kernel>::State<T> {
+                $state
+            }
+        }
+
+        Named
+    }};
+}
+pub(crate) use layout;
+
+/// Refuses a buffer that is missing, and one that would be ignored.
+pub(crate) fn present_as_expected<K: Kernel, T>(
+    buffers: &Buffers<T>,
+    expects: [bool; MAX_BUFFERS],
+) -> Result<(), Error> {
+    for ((buffer, name), expected) in buffers.iter().zip(K::BUFFERS).zip(expects) {
+        if let Some(name) = name
+            && buffer.is_some() != expected
+        {
+            return Err(Error::new(if expected { ErrorKind::Missing } else { ErrorKind::Unused }, name));
+        }
+    }
+    Ok(())
+}
+
+/// `base^exponent` by squaring, in f64.
+///
+/// Multiplications only, so it has the same bits everywhere, and a microcontroller needs no `pow`
+/// for it. The relative error is about `exponent * 2^-53`, which stays far below f32's as long as
+/// the power itself is not negligible.
+pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
+    let mut power = 1.0;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power *= base;
+        }
+        base *= base;
+        exponent >>= 1;
+    }
+    power
+}
+
+/// Where `eps` goes, for a rule that corrects no bias.
+pub(crate) fn eps_inside(placement: EpsPlacement) -> Result<bool, Error> {
+    match placement {
+        EpsPlacement::Outside => Ok(false),
+        EpsPlacement::Inside => Ok(true),
+        EpsPlacement::Hat => Err(Error::new(ErrorKind::Unknown, Argument::EpsPlacement)),
+    }
+}

@@ -1,0 +1,156 @@
+//! AdaDelta.
+
+use crate::average::Average;
+use crate::error::{Argument, Error, check};
+use crate::gradient::WeightDecay;
+use crate::pass::Pass;
+use crate::real::Real;
+use crate::rule::{Buffers, Hyperparameters, Kernel, Preset, State, layout};
+
+/// AdaDelta: the step has the units of the parameter, from the average of past steps.
+///
+/// ```text
+/// v = rho v + (1 - rho) g²
+/// d = √((a + eps) / (v + eps)) · g
+/// a = rho a + (1 - rho) d²
+/// p = p - lr d
+/// ```
+///
+/// # State
+///
+/// [`AdadeltaState::square_avg`] (`v`) and [`AdadeltaState::acc_delta`] (`a`); both start at zero.
+///
+/// # Numerical notes
+///
+/// One root of the quotient, where the sources take the quotient of two roots: a rounding less, and
+/// a root less to wait for. The quotient is a denormal number, and loses bits, once `v` is above
+/// 1e38 times `a + eps`: for `eps` 1e-6, at gradients above 1e16.
+///
+/// # Sources
+///
+/// Zeiler (2012), "ADADELTA: An Adaptive Learning Rate Method", where `lr` is 1;
+/// `torch.optim.Adadelta`.
+///
+/// # Example
+///
+/// ```
+/// use gradstep::{Adadelta, AdadeltaState, Rule};
+///
+/// let (mut param, mut square_avg, mut acc_delta) = ([1.0], [0.0], [0.0]);
+/// for t in 1..=3 {
+///     let state = AdadeltaState { square_avg: &mut square_avg[..], acc_delta: &mut acc_delta };
+///     Adadelta::default().step(t, &mut param, &[2.0], state)?;
+/// }
+/// assert!(param[0] < 1.0 && param[0] > 0.98); // it starts slowly
+/// # Ok::<(), gradstep::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adadelta {
+    /// A factor of the step, at least 0. Default 1, which is Zeiler's rule.
+    pub lr: f64,
+    /// How much of the averages is kept, 0 to 1. Default 0.9.
+    pub rho: f64,
+    /// Starts the steps, and keeps the denominator from 0; at least 0. Default 1e-6.
+    pub eps: f64,
+    /// Coupled (L2) weight decay, at least 0. Default 0.
+    pub weight_decay: f64,
+    /// Whether to go up the gradient. Default no.
+    pub maximize: bool,
+}
+
+impl Default for Adadelta {
+    fn default() -> Self {
+        Self { lr: 1.0, rho: 0.9, eps: 1e-6, weight_decay: 0.0, maximize: false }
+    }
+}
+
+/// The state of [`Adadelta`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AdadeltaState<T> {
+    /// The average of squared gradients.
+    pub square_avg: T,
+    /// The average of squared updates.
+    pub acc_delta: T,
+}
+
+impl<T> State<T> for AdadeltaState<T> {
+    fn into_buffers(self) -> Buffers<T> {
+        [Some(self.square_avg), Some(self.acc_delta), None]
+    }
+
+    fn buffers_mut(&mut self) -> Buffers<&mut T> {
+        [Some(&mut self.square_avg), Some(&mut self.acc_delta), None]
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct AdadeltaKernel {
+    lr: f32,
+    rho: Average,
+    eps: f32,
+}
+
+impl Kernel for AdadeltaKernel {
+    const BUFFERS: Buffers<Argument> = [Some(Argument::SquareAvg), Some(Argument::AccDelta), None];
+
+    type State<T> = AdadeltaState<T>;
+
+    #[inline(always)]
+    fn update<R: Real>(&self, param: R, grad: R, state: AdadeltaState<&mut R>) -> R {
+        let AdadeltaState { square_avg, acc_delta } = state;
+        self.rho.take(square_avg, grad * grad);
+        let delta = ((*acc_delta + self.eps) / (*square_avg + self.eps)).sqrt() * grad;
+        self.rho.take(acc_delta, delta * delta);
+        param - delta * self.lr
+    }
+
+    #[inline]
+    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
+        if let [Some(square_avg), Some(acc_delta), _] = buffers {
+            pass.run(
+                layout!(AdadeltaKernel, [square_avg, acc_delta] => AdadeltaState {
+                    square_avg,
+                    acc_delta,
+                }),
+                [square_avg, acc_delta],
+            );
+        }
+    }
+}
+
+impl Hyperparameters for Adadelta {
+    const NAME: &'static str = "adadelta";
+
+    type Kernel = AdadeltaKernel;
+
+    fn from_source(preset: Preset) -> Option<Self> {
+        let torch = Self::default();
+        match preset {
+            Preset::Torch => Some(torch),
+            Preset::Keras => Some(Self { lr: 1e-3, rho: 0.95, eps: 1e-7, ..torch }),
+            Preset::Optax => Some(Self { rho: 0.9, eps: 1e-6, ..torch }),
+            Preset::Article1 => None,
+            Preset::Article2 => Some(Self { rho: 0.9, ..torch }),
+            Preset::Tf1 => Some(Self { lr: 1e-3, rho: 0.95, eps: 1e-8, ..torch }),
+        }
+    }
+
+    fn kernel(&self, _: u64) -> Result<AdadeltaKernel, Error> {
+        check::non_negative(self.lr, Argument::Lr)?;
+        check::fraction(self.rho, Argument::Rho)?;
+        check::non_negative(self.eps, Argument::Eps)?;
+        Ok(AdadeltaKernel {
+            lr: self.lr as f32,
+            rho: Average::new(self.rho),
+            eps: self.eps as f32,
+        })
+    }
+
+    fn weight_decay(&self) -> Result<WeightDecay, Error> {
+        WeightDecay::coupled(self.weight_decay)
+    }
+
+    fn maximize(&self) -> bool {
+        self.maximize
+    }
+}

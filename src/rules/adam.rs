@@ -1,0 +1,253 @@
+//! Adam, and AMSGrad.
+
+use crate::average::Average;
+use crate::error::{Argument, Error, check};
+use crate::gradient::WeightDecay;
+use crate::pass::Pass;
+use crate::real::Real;
+use crate::rule::{
+    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, layout, power,
+};
+
+/// Adam: the average gradient over the root of the average square, both corrected for their start
+/// at zero.
+///
+/// ```text
+/// m = beta1 m + (1 - beta1) g
+/// v = beta2 v + (1 - beta2) g²
+/// c₁ = 1 - beta1ᵗ,  c₂ = 1 - beta2ᵗ
+/// p = p - lr m/c₁ / (√(v/c₂) + eps)            eps outside
+/// p = p - lr m/c₁ / √(v/c₂ + eps)              eps inside
+/// p = p - lr √c₂/c₁ · m / (√v + eps)           epsilon hat
+/// ```
+///
+/// AMSGrad puts the largest `v` so far, or the largest `v/c₂` so far, in the place of `v`.
+///
+/// # State
+///
+/// [`AdamState::exp_avg`] (`m`), [`AdamState::exp_avg_sq`] (`v`), and if and only if `amsgrad` is
+/// not [`Amsgrad::Off`], [`AdamState::max_exp_avg_sq`]. All start at zero.
+///
+/// # Numerical notes
+///
+/// `c₁` and `c₂` come from `t`, in f64, so nothing accumulates and a run can be resumed at any
+/// step. The averages are as accurate near `beta` 1 as elsewhere (see the crate's documentation),
+/// so `v` does not settle 1e-5 beside its limit. Squares of gradients below 1e-19 are denormal
+/// numbers, which are computed exactly and, on some processors, slowly; above 1.8e19 they are
+/// infinite, and the parameter ends as a NaN one step later.
+///
+/// # Sources
+///
+/// Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization"; Reddi, Kale & Kumar (2018), "On
+/// the Convergence of Adam and Beyond"; `torch.optim.Adam`.
+///
+/// # Example
+///
+/// ```
+/// use gradstep::{Adam, AdamState, Rule};
+///
+/// let (mut param, mut m, mut v) = ([1.0, -1.0], [0.0; 2], [0.0; 2]);
+/// let adam = Adam { lr: 0.125, ..Adam::default() };
+/// let state = AdamState { exp_avg: &mut m[..], exp_avg_sq: &mut v[..], max_exp_avg_sq: None };
+/// adam.step(1, &mut param, &[0.5, -8.0], state)?;
+/// assert_eq!(param, [0.875, -0.875]); // the first step is lr, whatever the gradient
+/// # Ok::<(), gradstep::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adam {
+    /// The learning rate, at least 0. Default 0.001.
+    pub lr: f64,
+    /// How much of the average gradient is kept, at least 0 and less than 1. Default 0.9.
+    pub beta1: f64,
+    /// How much of the average square is kept, at least 0 and less than 1. Default 0.999.
+    pub beta2: f64,
+    /// Keeps the denominator from 0, at least 0. Default 1e-8.
+    pub eps: f64,
+    /// Coupled (L2) weight decay, at least 0; see [`AdamW`](crate::AdamW) for the decoupled one.
+    /// Default 0.
+    pub weight_decay: f64,
+    /// Whether, and of what, to take the largest second moment. Default off.
+    pub amsgrad: Amsgrad,
+    /// Outside, inside the root, or "epsilon hat". Default outside.
+    pub eps_placement: EpsPlacement,
+    /// Whether to go up the gradient. Default no.
+    pub maximize: bool,
+}
+
+/// Which second moment AMSGrad takes the maximum of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Amsgrad {
+    /// Plain Adam.
+    #[default]
+    Off = 0,
+    /// `v`, corrected after the maximum: PyTorch, Keras, and the paper, which corrects nothing.
+    Raw = 1,
+    /// `v/c₂`, the corrected one: Optax.
+    Corrected = 2,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            amsgrad: Amsgrad::Off,
+            eps_placement: EpsPlacement::Outside,
+            maximize: false,
+        }
+    }
+}
+
+/// The state of [`Adam`] and [`AdamW`](crate::AdamW).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AdamState<T> {
+    /// The average gradient.
+    pub exp_avg: T,
+    /// The average squared gradient.
+    pub exp_avg_sq: T,
+    /// The largest of the latter; `None` without AMSGrad.
+    pub max_exp_avg_sq: Option<T>,
+}
+
+impl<T> State<T> for AdamState<T> {
+    fn into_buffers(self) -> Buffers<T> {
+        [Some(self.exp_avg), Some(self.exp_avg_sq), self.max_exp_avg_sq]
+    }
+
+    fn buffers_mut(&mut self) -> Buffers<&mut T> {
+        [Some(&mut self.exp_avg), Some(&mut self.exp_avg_sq), self.max_exp_avg_sq.as_mut()]
+    }
+}
+
+/// Adam's formula, with decoupled weight decay, if any, left to what comes before it.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamKernel {
+    beta1: Average,
+    beta2: Average,
+    /// What `v` is multiplied with before AMSGrad's maximum: `1/c₂`, or 1.
+    before_max: f32,
+    /// What `v` is multiplied with inside the root: `1/c₂`, or 1.
+    inside_root: f32,
+    /// What the root is multiplied with: `1/√c₂`, or 1.
+    outside_root: f32,
+    eps: f32,
+    step_size: f32,
+    eps_inside: bool,
+}
+
+impl AdamKernel {
+    pub(super) fn new(adam: &Adam, t: u64) -> Result<Self, Error> {
+        check::non_negative(adam.lr, Argument::Lr)?;
+        check::unit_interval(adam.beta1, Argument::Beta1)?;
+        check::unit_interval(adam.beta2, Argument::Beta2)?;
+        check::non_negative(adam.eps, Argument::Eps)?;
+
+        let correction1 = 1.0 - power(adam.beta1, t);
+        let correction2 = 1.0 - power(adam.beta2, t);
+        let (inv_correction2, inv_root2) = (1.0 / correction2, 1.0 / libm::sqrt(correction2));
+        // The correction of `v` happens once: before the maximum, in the root, behind it, or in
+        // the step size. The factors of the other places are 1, which changes no bit.
+        let (before_max, inside_root, outside_root, of_step) =
+            match (adam.amsgrad, adam.eps_placement) {
+                (Amsgrad::Corrected, _) => (inv_correction2, 1.0, 1.0, 1.0),
+                (_, EpsPlacement::Outside) => (1.0, 1.0, inv_root2, 1.0),
+                (_, EpsPlacement::Inside) => (1.0, inv_correction2, 1.0, 1.0),
+                (_, EpsPlacement::Hat) => (1.0, 1.0, 1.0, libm::sqrt(correction2)),
+            };
+        Ok(Self {
+            beta1: Average::new(adam.beta1),
+            beta2: Average::new(adam.beta2),
+            before_max: before_max as f32,
+            inside_root: inside_root as f32,
+            outside_root: outside_root as f32,
+            eps: adam.eps as f32,
+            step_size: (adam.lr * of_step / correction1) as f32,
+            eps_inside: adam.eps_placement == EpsPlacement::Inside,
+        })
+    }
+}
+
+impl Kernel for AdamKernel {
+    const BUFFERS: Buffers<Argument> =
+        [Some(Argument::ExpAvg), Some(Argument::ExpAvgSq), Some(Argument::MaxExpAvgSq)];
+
+    type State<T> = AdamState<T>;
+
+    #[inline(always)]
+    fn update<R: Real>(&self, param: R, grad: R, state: AdamState<&mut R>) -> R {
+        let AdamState { exp_avg, exp_avg_sq, max_exp_avg_sq } = state;
+        self.beta1.take(exp_avg, grad);
+        self.beta2.take(exp_avg_sq, grad * grad);
+        let mut v = *exp_avg_sq;
+        if let Some(max) = max_exp_avg_sq {
+            *max = max.or_greater(v * self.before_max);
+            v = *max;
+        }
+        let denom = if self.eps_inside {
+            (v * self.inside_root + self.eps).sqrt()
+        } else {
+            v.sqrt() * self.outside_root + self.eps
+        };
+        param - *exp_avg / denom * self.step_size
+    }
+
+    #[inline]
+    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
+        match buffers {
+            [Some(exp_avg), Some(exp_avg_sq), None] => pass.run(
+                layout!(AdamKernel, [exp_avg, exp_avg_sq] => AdamState {
+                    exp_avg,
+                    exp_avg_sq,
+                    max_exp_avg_sq: None,
+                }),
+                [exp_avg, exp_avg_sq],
+            ),
+            [Some(exp_avg), Some(exp_avg_sq), Some(max)] => pass.run(
+                layout!(AdamKernel, [exp_avg, exp_avg_sq, max] => AdamState {
+                    exp_avg,
+                    exp_avg_sq,
+                    max_exp_avg_sq: Some(max),
+                }),
+                [exp_avg, exp_avg_sq, max],
+            ),
+            _ => {}
+        }
+    }
+}
+
+impl Hyperparameters for Adam {
+    const NAME: &'static str = "adam";
+
+    type Kernel = AdamKernel;
+
+    fn from_source(preset: Preset) -> Option<Self> {
+        let torch = Self::default();
+        Some(match preset {
+            // Article 2 gives no learning rate; its equations are PyTorch's.
+            Preset::Torch | Preset::Optax | Preset::Article2 => torch,
+            Preset::Keras => Self { eps: 1e-7, eps_placement: EpsPlacement::Hat, ..torch },
+            Preset::Article1 => Self { eps: 1e-7, eps_placement: EpsPlacement::Inside, ..torch },
+            Preset::Tf1 => Self { eps_placement: EpsPlacement::Hat, ..torch },
+        })
+    }
+
+    fn kernel(&self, t: u64) -> Result<AdamKernel, Error> {
+        AdamKernel::new(self, t)
+    }
+
+    fn weight_decay(&self) -> Result<WeightDecay, Error> {
+        WeightDecay::coupled(self.weight_decay)
+    }
+
+    fn maximize(&self) -> bool {
+        self.maximize
+    }
+
+    fn expects(&self) -> [bool; MAX_BUFFERS] {
+        [true, true, self.amsgrad != Amsgrad::Off]
+    }
+}
