@@ -5,8 +5,8 @@
 extern crate std;
 
 mod average;
-//#[cfg(feature = "capi")]
-//pub mod capi;
+#[cfg(feature = "capi")]
+pub mod capi;
 mod chunk;
 mod dispatch;
 mod error;

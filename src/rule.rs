@@ -152,6 +152,12 @@ pub enum EpsPlacement {
     Hat = 2,
 }
 
+impl EpsPlacement {
+    /// All of them.
+    pub const ALL: &'static [EpsPlacement] =
+        &[EpsPlacement::Outside, EpsPlacement::Inside, EpsPlacement::Hat];
+}
+
 /// A rule as its user writes it: hyperparameters, and how they become a [`Kernel`]. Outside the
 /// crate it can be named only through [`Rule`].
 pub trait Hyperparameters: Copy + Default {
@@ -242,7 +248,10 @@ pub(crate) fn present_as_expected<K: Kernel, T>(
         if let Some(name) = name
             && buffer.is_some() != expected
         {
-            return Err(Error::new(if expected { ErrorKind::Missing } else { ErrorKind::Unused }, name));
+            return Err(Error::new(
+                if expected { ErrorKind::Missing } else { ErrorKind::Unused },
+                name,
+            ));
         }
     }
     Ok(())

@@ -3,9 +3,7 @@
 use crate::error::{Argument, Error, ErrorKind};
 use crate::gradient::Incoming;
 use crate::pass::Pass;
-use crate::rule::{
-    Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf, present_as_expected,
-};
+use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf, present_as_expected};
 
 /// A [`Rule`] at one step, made by [`Rule::at`]; small, `Copy`, and free to go to any thread.
 ///
@@ -29,11 +27,7 @@ pub struct Tensor<'a, R: Rule> {
 }
 
 impl<R: Rule> Step<R> {
-    pub(crate) fn new(
-        kernel: R::Kernel,
-        incoming: Incoming,
-        expects: [bool; MAX_BUFFERS],
-    ) -> Self {
+    pub(crate) fn new(kernel: R::Kernel, incoming: Incoming, expects: [bool; MAX_BUFFERS]) -> Self {
         Self { kernel, incoming, expects }
     }
 

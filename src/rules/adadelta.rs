@@ -139,11 +139,7 @@ impl Hyperparameters for Adadelta {
         check::non_negative(self.lr, Argument::Lr)?;
         check::fraction(self.rho, Argument::Rho)?;
         check::non_negative(self.eps, Argument::Eps)?;
-        Ok(AdadeltaKernel {
-            lr: self.lr as f32,
-            rho: Average::new(self.rho),
-            eps: self.eps as f32,
-        })
+        Ok(AdadeltaKernel { lr: self.lr as f32, rho: Average::new(self.rho), eps: self.eps as f32 })
     }
 
     fn weight_decay(&self) -> Result<WeightDecay, Error> {

@@ -108,8 +108,7 @@ impl Kernel for AdagradKernel {
     #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, AdagradState { sum }: AdagradState<&mut R>) -> R {
         *sum = *sum + grad * grad;
-        let denom =
-            if self.eps_inside { (*sum + self.eps).sqrt() } else { sum.sqrt() + self.eps };
+        let denom = if self.eps_inside { (*sum + self.eps).sqrt() } else { sum.sqrt() + self.eps };
         param - grad / denom * self.lr
     }
 
@@ -131,9 +130,7 @@ impl Hyperparameters for Adagrad {
         let inside = Self { eps_placement: EpsPlacement::Inside, ..torch };
         Some(match preset {
             Preset::Torch => torch,
-            Preset::Keras => {
-                Self { lr: 1e-3, eps: 1e-7, initial_accumulator_value: 0.1, ..inside }
-            }
+            Preset::Keras => Self { lr: 1e-3, eps: 1e-7, initial_accumulator_value: 0.1, ..inside },
             // No default learning rate in the remaining sources.
             Preset::Optax => Self { eps: 1e-7, initial_accumulator_value: 0.1, ..inside },
             Preset::Article1 => Self { eps: 1e-10, ..inside },

@@ -87,6 +87,11 @@ pub enum Amsgrad {
     Corrected = 2,
 }
 
+impl Amsgrad {
+    /// All of them.
+    pub const ALL: &'static [Amsgrad] = &[Amsgrad::Off, Amsgrad::Raw, Amsgrad::Corrected];
+}
+
 impl Default for Adam {
     fn default() -> Self {
         Self {

@@ -56,7 +56,8 @@ pub struct AdamW {
 impl AdamW {
     /// Adam with these hyperparameters, and this weight decay.
     fn from_adam(adam: Adam, weight_decay: f64) -> Self {
-        let Adam { lr, beta1, beta2, eps, weight_decay: _, amsgrad, eps_placement, maximize } = adam;
+        let Adam { lr, beta1, beta2, eps, weight_decay: _, amsgrad, eps_placement, maximize } =
+            adam;
         Self { lr, beta1, beta2, eps, weight_decay, amsgrad, eps_placement, maximize }
     }
 

@@ -1,0 +1,154 @@
+//! AdaDelta, from C.
+
+use super::call::{self, Hyper, Item, Raw, flag};
+use super::gradstep_options;
+use crate::error::{Argument, Error};
+use crate::rule::State;
+use crate::{Adadelta, AdadeltaState};
+
+/// AdaDelta (Zeiler, 2012; torch.optim.Adadelta).
+///
+/// v = rho v + (1 - rho) g^2
+/// d = sqrt((a + eps) / (v + eps)) g
+/// a = rho a + (1 - rho) d^2
+/// p = p - lr d
+///
+/// State: square_avg (v) and acc_delta (a); both start at 0.
+///
+/// Fill it with gradstep_adadelta_default() or gradstep_adadelta_preset(), then set what you need.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gradstep_adadelta {
+    /// A factor of the step, at least 0. Default 1.
+    pub lr: f64,
+    /// How much of the averages is kept, in [0, 1]. Default 0.9.
+    pub rho: f64,
+    /// Starts the steps and keeps the denominator from 0, at least 0. Default 1e-6.
+    pub eps: f64,
+    /// Coupled (L2) weight decay, at least 0. Default 0.
+    pub weight_decay: f64,
+    /// 1 to go up the gradient. Default 0.
+    pub maximize: i32,
+}
+
+/// One tensor of gradstep_adadelta_step_list(): n elements each.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gradstep_adadelta_tensor {
+    /// The number of elements.
+    pub n: usize,
+    /// The parameters, updated.
+    pub param: *mut f32,
+    /// The gradient, only read.
+    pub grad: *const f32,
+    /// State, updated.
+    pub square_avg: *mut f32,
+    /// State, updated.
+    pub acc_delta: *mut f32,
+}
+
+impl Hyper for gradstep_adadelta {
+    type Rule = Adadelta;
+
+    fn to_rule(self) -> Result<Adadelta, Error> {
+        Ok(Adadelta {
+            lr: self.lr,
+            rho: self.rho,
+            eps: self.eps,
+            weight_decay: self.weight_decay,
+            maximize: flag(self.maximize, Argument::Maximize)?,
+        })
+    }
+
+    fn from_rule(rule: Adadelta) -> Self {
+        Self {
+            lr: rule.lr,
+            rho: rule.rho,
+            eps: rule.eps,
+            weight_decay: rule.weight_decay,
+            maximize: rule.maximize as i32,
+        }
+    }
+}
+
+impl Item for gradstep_adadelta_tensor {
+    fn to_raw(self) -> Raw {
+        let Self { n, param, grad, square_avg, acc_delta } = self;
+        Raw { n, param, grad, state: state(square_avg, acc_delta) }
+    }
+}
+
+fn state(square_avg: *mut f32, acc_delta: *mut f32) -> crate::rule::Buffers<*mut f32> {
+    AdadeltaState { square_avg, acc_delta }.into_buffers()
+}
+
+/// Fills `hyper` with torch.optim's defaults.
+///
+/// Errors: `hyper` is null or misaligned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adadelta_default(hyper: *mut gradstep_adadelta) -> i32 {
+    unsafe { call::preset(hyper, super::GRADSTEP_PRESET_TORCH) }
+}
+
+/// Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
+///
+/// Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adadelta_preset(
+    hyper: *mut gradstep_adadelta,
+    preset: i32,
+) -> i32 {
+    unsafe { call::preset(hyper, preset) }
+}
+
+/// Fills the state, `n` elements each, with the values that it starts from.
+///
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
+/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adadelta_init(
+    hyper: *const gradstep_adadelta,
+    n: usize,
+    square_avg: *mut f32,
+    acc_delta: *mut f32,
+) -> i32 {
+    unsafe { call::init(hyper, n, state(square_avg, acc_delta)) }
+}
+
+/// One step: updates `param` and the state in place from `grad`, `n` elements each.
+///
+/// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
+/// step on a part of each buffer, with the same `t`, is the same as on the whole.
+///
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
+/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
+/// then. `n` = 0 does nothing, whatever the pointers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adadelta_step(
+    hyper: *const gradstep_adadelta,
+    options: *const gradstep_options,
+    t: u64,
+    n: usize,
+    param: *mut f32,
+    grad: *const f32,
+    square_avg: *mut f32,
+    acc_delta: *mut f32,
+) -> i32 {
+    let raw = Raw { n, param, grad, state: state(square_avg, acc_delta) };
+    unsafe { call::step(hyper, options, t, raw) }
+}
+
+/// gradstep_adadelta_step() on `count` tensors in turn, after all of them have been checked.
+///
+/// Errors: as gradstep_adadelta_step(), for any of the tensors; what is written overlaps the list itself.
+/// Nothing of any tensor is written then. `count` = 0 does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adadelta_step_list(
+    hyper: *const gradstep_adadelta,
+    options: *const gradstep_options,
+    t: u64,
+    count: usize,
+    tensors: *const gradstep_adadelta_tensor,
+) -> i32 {
+    unsafe { call::step_list(hyper, options, t, count, tensors) }
+}

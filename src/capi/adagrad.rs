@@ -1,0 +1,154 @@
+//! AdaGrad, from C.
+
+use super::call::{self, Hyper, Item, Raw, flag, known};
+use super::gradstep_options;
+use crate::error::{Argument, Error};
+use crate::rule::State;
+use crate::{Adagrad, AdagradState, EpsPlacement};
+
+/// AdaGrad (Duchi, Hazan & Singer, 2011; torch.optim.Adagrad).
+///
+/// s = s + g^2,  rate = lr / (1 + (t - 1) lr_decay)
+/// p = p - rate g / (sqrt(s) + eps)      GRADSTEP_EPS_OUTSIDE
+/// p = p - rate g / sqrt(s + eps)        GRADSTEP_EPS_INSIDE
+///
+/// State: sum (s); starts at initial_accumulator_value, with which gradstep_adagrad_init() fills it.
+///
+/// Fill it with gradstep_adagrad_default() or gradstep_adagrad_preset(), then set what you need.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gradstep_adagrad {
+    /// Learning rate, at least 0. Default 0.01.
+    pub lr: f64,
+    /// How the learning rate falls with the steps, at least 0. Default 0.
+    pub lr_decay: f64,
+    /// Keeps the denominator from 0, at least 0. Default 1e-10.
+    pub eps: f64,
+    /// Coupled (L2) weight decay, at least 0. Default 0.
+    pub weight_decay: f64,
+    /// What gradstep_adagrad_init() fills the sum with, at least 0. Default 0.
+    pub initial_accumulator_value: f64,
+    /// GRADSTEP_EPS_OUTSIDE or GRADSTEP_EPS_INSIDE. Default outside.
+    pub eps_placement: i32,
+    /// 1 to go up the gradient. Default 0.
+    pub maximize: i32,
+}
+
+/// One tensor of gradstep_adagrad_step_list(): n elements each.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gradstep_adagrad_tensor {
+    /// The number of elements.
+    pub n: usize,
+    /// The parameters, updated.
+    pub param: *mut f32,
+    /// The gradient, only read.
+    pub grad: *const f32,
+    /// State, updated.
+    pub sum: *mut f32,
+}
+
+impl Hyper for gradstep_adagrad {
+    type Rule = Adagrad;
+
+    fn to_rule(self) -> Result<Adagrad, Error> {
+        Ok(Adagrad {
+            lr: self.lr,
+            lr_decay: self.lr_decay,
+            eps: self.eps,
+            weight_decay: self.weight_decay,
+            initial_accumulator_value: self.initial_accumulator_value,
+            eps_placement: known(EpsPlacement::ALL, self.eps_placement, Argument::EpsPlacement)?,
+            maximize: flag(self.maximize, Argument::Maximize)?,
+        })
+    }
+
+    fn from_rule(rule: Adagrad) -> Self {
+        Self {
+            lr: rule.lr,
+            lr_decay: rule.lr_decay,
+            eps: rule.eps,
+            weight_decay: rule.weight_decay,
+            initial_accumulator_value: rule.initial_accumulator_value,
+            eps_placement: rule.eps_placement as i32,
+            maximize: rule.maximize as i32,
+        }
+    }
+}
+
+impl Item for gradstep_adagrad_tensor {
+    fn to_raw(self) -> Raw {
+        let Self { n, param, grad, sum } = self;
+        Raw { n, param, grad, state: state(sum) }
+    }
+}
+
+fn state(sum: *mut f32) -> crate::rule::Buffers<*mut f32> {
+    AdagradState { sum }.into_buffers()
+}
+
+/// Fills `hyper` with torch.optim's defaults.
+///
+/// Errors: `hyper` is null or misaligned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adagrad_default(hyper: *mut gradstep_adagrad) -> i32 {
+    unsafe { call::preset(hyper, super::GRADSTEP_PRESET_TORCH) }
+}
+
+/// Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
+///
+/// Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adagrad_preset(hyper: *mut gradstep_adagrad, preset: i32) -> i32 {
+    unsafe { call::preset(hyper, preset) }
+}
+
+/// Fills the state, `n` elements each, with the values that it starts from.
+///
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
+/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adagrad_init(
+    hyper: *const gradstep_adagrad,
+    n: usize,
+    sum: *mut f32,
+) -> i32 {
+    unsafe { call::init(hyper, n, state(sum)) }
+}
+
+/// One step: updates `param` and the state in place from `grad`, `n` elements each.
+///
+/// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
+/// step on a part of each buffer, with the same `t`, is the same as on the whole.
+///
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
+/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
+/// then. `n` = 0 does nothing, whatever the pointers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adagrad_step(
+    hyper: *const gradstep_adagrad,
+    options: *const gradstep_options,
+    t: u64,
+    n: usize,
+    param: *mut f32,
+    grad: *const f32,
+    sum: *mut f32,
+) -> i32 {
+    let raw = Raw { n, param, grad, state: state(sum) };
+    unsafe { call::step(hyper, options, t, raw) }
+}
+
+/// gradstep_adagrad_step() on `count` tensors in turn, after all of them have been checked.
+///
+/// Errors: as gradstep_adagrad_step(), for any of the tensors; what is written overlaps the list itself.
+/// Nothing of any tensor is written then. `count` = 0 does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adagrad_step_list(
+    hyper: *const gradstep_adagrad,
+    options: *const gradstep_options,
+    t: u64,
+    count: usize,
+    tensors: *const gradstep_adagrad_tensor,
+) -> i32 {
+    unsafe { call::step_list(hyper, options, t, count, tensors) }
+}

@@ -1,0 +1,189 @@
+//! RMSProp, from C.
+
+use super::call::{self, Hyper, Item, Raw, flag, known, optional};
+use super::gradstep_options;
+use crate::error::{Argument, Error};
+use crate::rule::State;
+use crate::{EpsPlacement, RmsProp, RmsPropState};
+
+/// RMSProp (Hinton, 2012; centered: Graves, 2013; torch.optim.RMSprop).
+///
+/// v = alpha v + (1 - alpha) g^2
+/// centered:       m = alpha m + (1 - alpha) g,  w = max(v - m^2, 0);  otherwise w = v
+/// u = g / (sqrt(w) + eps)               GRADSTEP_EPS_OUTSIDE
+/// u = g / sqrt(w + eps)                 GRADSTEP_EPS_INSIDE
+/// p = p - lr u
+/// with momentum:  b = momentum b + u,  p = p - lr b
+/// and lr_inside:  b = momentum b + lr u,  p = p - b
+///
+/// State: square_avg (v), which starts at initial_square_avg; grad_avg (m), if and only if centered;
+/// momentum_buffer (b), if and only if momentum is above 0. The last two start at 0.
+///
+/// Fill it with gradstep_rmsprop_default() or gradstep_rmsprop_preset(), then set what you need.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gradstep_rmsprop {
+    /// Learning rate, at least 0. Default 0.01.
+    pub lr: f64,
+    /// How much of the averages is kept, in [0, 1]. Default 0.99.
+    pub alpha: f64,
+    /// Keeps the denominator from 0, at least 0. Default 1e-8.
+    pub eps: f64,
+    /// Coupled (L2) weight decay, at least 0. Default 0.
+    pub weight_decay: f64,
+    /// How much of the momentum buffer is kept, at least 0. Default 0: no buffer.
+    pub momentum: f64,
+    /// What gradstep_rmsprop_init() fills square_avg with, at least 0. Default 0.
+    pub initial_square_avg: f64,
+    /// 1 to divide by the deviation in place of the root mean square. Default 0.
+    pub centered: i32,
+    /// GRADSTEP_EPS_OUTSIDE or GRADSTEP_EPS_INSIDE. Default outside.
+    pub eps_placement: i32,
+    /// 1 if lr multiplies what goes into the momentum buffer (Keras, TensorFlow), 0 what comes out
+    /// (PyTorch). Default 0.
+    pub lr_inside: i32,
+    /// 1 to go up the gradient. Default 0.
+    pub maximize: i32,
+}
+
+/// One tensor of gradstep_rmsprop_step_list(): n elements each.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gradstep_rmsprop_tensor {
+    /// The number of elements.
+    pub n: usize,
+    /// The parameters, updated.
+    pub param: *mut f32,
+    /// The gradient, only read.
+    pub grad: *const f32,
+    /// State, updated.
+    pub square_avg: *mut f32,
+    /// State, updated; NULL unless centered.
+    pub grad_avg: *mut f32,
+    /// State, updated; NULL without momentum.
+    pub momentum_buffer: *mut f32,
+}
+
+impl Hyper for gradstep_rmsprop {
+    type Rule = RmsProp;
+
+    fn to_rule(self) -> Result<RmsProp, Error> {
+        Ok(RmsProp {
+            lr: self.lr,
+            alpha: self.alpha,
+            eps: self.eps,
+            weight_decay: self.weight_decay,
+            momentum: self.momentum,
+            initial_square_avg: self.initial_square_avg,
+            centered: flag(self.centered, Argument::Centered)?,
+            eps_placement: known(EpsPlacement::ALL, self.eps_placement, Argument::EpsPlacement)?,
+            lr_inside: flag(self.lr_inside, Argument::LrInside)?,
+            maximize: flag(self.maximize, Argument::Maximize)?,
+        })
+    }
+
+    fn from_rule(rule: RmsProp) -> Self {
+        Self {
+            lr: rule.lr,
+            alpha: rule.alpha,
+            eps: rule.eps,
+            weight_decay: rule.weight_decay,
+            momentum: rule.momentum,
+            initial_square_avg: rule.initial_square_avg,
+            centered: rule.centered as i32,
+            eps_placement: rule.eps_placement as i32,
+            lr_inside: rule.lr_inside as i32,
+            maximize: rule.maximize as i32,
+        }
+    }
+}
+
+impl Item for gradstep_rmsprop_tensor {
+    fn to_raw(self) -> Raw {
+        let Self { n, param, grad, square_avg, grad_avg, momentum_buffer } = self;
+        Raw { n, param, grad, state: state(square_avg, grad_avg, momentum_buffer) }
+    }
+}
+
+fn state(
+    square_avg: *mut f32,
+    grad_avg: *mut f32,
+    momentum_buffer: *mut f32,
+) -> crate::rule::Buffers<*mut f32> {
+    RmsPropState {
+        square_avg,
+        grad_avg: optional(grad_avg),
+        momentum_buffer: optional(momentum_buffer),
+    }
+    .into_buffers()
+}
+
+/// Fills `hyper` with torch.optim's defaults.
+///
+/// Errors: `hyper` is null or misaligned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_rmsprop_default(hyper: *mut gradstep_rmsprop) -> i32 {
+    unsafe { call::preset(hyper, super::GRADSTEP_PRESET_TORCH) }
+}
+
+/// Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
+///
+/// Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_rmsprop_preset(hyper: *mut gradstep_rmsprop, preset: i32) -> i32 {
+    unsafe { call::preset(hyper, preset) }
+}
+
+/// Fills the state, `n` elements each, with the values that it starts from. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
+///
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
+/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_rmsprop_init(
+    hyper: *const gradstep_rmsprop,
+    n: usize,
+    square_avg: *mut f32,
+    grad_avg: *mut f32,
+    momentum_buffer: *mut f32,
+) -> i32 {
+    unsafe { call::init(hyper, n, state(square_avg, grad_avg, momentum_buffer)) }
+}
+
+/// One step: updates `param` and the state in place from `grad`, `n` elements each. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
+///
+/// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
+/// step on a part of each buffer, with the same `t`, is the same as on the whole.
+///
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
+/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
+/// then. `n` = 0 does nothing, whatever the pointers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_rmsprop_step(
+    hyper: *const gradstep_rmsprop,
+    options: *const gradstep_options,
+    t: u64,
+    n: usize,
+    param: *mut f32,
+    grad: *const f32,
+    square_avg: *mut f32,
+    grad_avg: *mut f32,
+    momentum_buffer: *mut f32,
+) -> i32 {
+    let raw = Raw { n, param, grad, state: state(square_avg, grad_avg, momentum_buffer) };
+    unsafe { call::step(hyper, options, t, raw) }
+}
+
+/// gradstep_rmsprop_step() on `count` tensors in turn, after all of them have been checked.
+///
+/// Errors: as gradstep_rmsprop_step(), for any of the tensors; what is written overlaps the list itself.
+/// Nothing of any tensor is written then. `count` = 0 does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_rmsprop_step_list(
+    hyper: *const gradstep_rmsprop,
+    options: *const gradstep_options,
+    t: u64,
+    count: usize,
+    tensors: *const gradstep_rmsprop_tensor,
+) -> i32 {
+    unsafe { call::step_list(hyper, options, t, count, tensors) }
+}
