@@ -1,4 +1,100 @@
-#![doc = "placeholder"]
+//! Fused optimizer update kernels on slices that the caller owns.
+//!
+//! An optimizer's step reads each parameter, its gradient and its state once, and writes them
+//! once. There is no allocation, no hidden state and no thread; the fastest instruction set is
+//! chosen at run time; and the result has the same bits on every machine.
+//!
+//! ```
+//! use gradstep::{AdamState, AdamW, Rule};
+//!
+//! let n = 1000;
+//! let mut param = vec![1.0_f32; n];
+//! let (mut exp_avg, mut exp_avg_sq) = (vec![0.0; n], vec![0.0; n]);
+//!
+//! let adamw = AdamW { lr: 1e-2, ..AdamW::default() };
+//! for t in 1..=100 {
+//!     let grad: Vec<f32> = param.iter().map(|p| 2.0 * p).collect(); // of the sum of squares
+//!     let state = AdamState {
+//!         exp_avg: &mut exp_avg[..],
+//!         exp_avg_sq: &mut exp_avg_sq[..],
+//!         max_exp_avg_sq: None,
+//!     };
+//!     adamw.step(t, &mut param, &grad, state)?;
+//! }
+//! assert!(param.iter().all(|p| p.abs() < 0.5));
+//! # Ok::<(), gradstep::Error>(())
+//! ```
+//!
+//! # The rules
+//!
+//! | rule | state, in elements per parameter | bytes moved per parameter |
+//! |---|---|---|
+//! | [`Sgd`] | none; 1 with momentum | 12; 20 |
+//! | [`Adagrad`] | 1 | 20 |
+//! | [`RmsProp`] | 1; +1 centered; +1 with momentum | 20; 28; 36 |
+//! | [`Adadelta`] | 2 | 28 |
+//! | [`Adam`] | 2; 3 with AMSGrad | 28; 36 |
+//! | [`AdamW`] | 2; 3 with AMSGrad | 28; 36 |
+//!
+//! Each is a struct of hyperparameters, `f64`, with PyTorch's defaults; [`Rule::preset`] gives those
+//! of other sources. [`Rule::at`] turns them into a [`Step`], once per step; [`Step::apply`] runs it on
+//! slices, [`Step::apply_list`] on the tensors of a model:
+//!
+//! ```
+//! use gradstep::{Rule, Sgd, SgdState, Tensor};
+//!
+//! let (mut weight, mut bias) = ([1.0, 2.0, 3.0], [4.0]);
+//! let (mut weight_momentum, mut bias_momentum) = ([0.0; 3], [0.0; 1]);
+//!
+//! let sgd = Sgd { lr: 0.5, momentum: 0.9, ..Sgd::default() };
+//! let loss_scale = 1024.0;
+//! sgd.at(1)?.scale_grad(1.0 / loss_scale)?.clamp_grad(1.0)?.apply_list(&mut [
+//!     Tensor {
+//!         param: &mut weight,
+//!         grad: &[1024.0, 512.0, 1e9],
+//!         state: SgdState { momentum_buffer: Some(&mut weight_momentum) },
+//!     },
+//!     Tensor {
+//!         param: &mut bias,
+//!         grad: &[0.0],
+//!         state: SgdState { momentum_buffer: Some(&mut bias_momentum) },
+//!     },
+//! ])?;
+//! assert_eq!((weight, bias), ([0.5, 1.75, 2.5], [4.0]));
+//! # Ok::<(), gradstep::Error>(())
+//! ```
+//!
+//! # The contract
+//!
+//! 1. **The caller owns every byte.** No allocation, no state between calls but the cached choice
+//!    of an instruction set, no threads, no locks, no panics; re-entrant.
+//! 2. **One pass.** What must happen around the update, such as unscaling, clamping and weight
+//!    decay, happens in the same pass, in registers, and costs nothing when it is not used.
+//! 3. **One bit pattern everywhere.** A rule is a fixed sequence of IEEE-754 binary32 operations,
+//!    `+ - * /`, square root, compare and select, each rounded once: no fused multiply-add, no
+//!    reassociation, no approximate reciprocal. The result does not depend on the processor, the
+//!    length, the alignment, nor on how slices are cut for threads (see [`chunk`]). Which NaN a
+//!    NaN is stays open.
+//! 4. **Scalars once per step, in f64.** Bias corrections and the like come from the step count
+//!    `t`, with no error that accumulates, and are rounded to `f32` once. The first step is 1.
+//! 5. **PyTorch's semantics by default,** other conventions by explicit fields, sources by presets.
+//! 6. **All or nothing.** A call that returns an [`Error`] has written nothing.
+//!
+//! # Parameters, gradients, state
+//!
+//! All slices of a call have the same length and any alignment. State starts at zero, or as
+//! [`Rule::init`] leaves it, and is the caller's to store and to restore: with the same `t`, a
+//! restored run goes on with the same bits. Denormal numbers are computed as IEEE-754 says. Run with
+//! the processor's default floating-point mode: a thread that flushes denormals to zero or rounds
+//! otherwise gives other bits.
+//!
+//! # Features
+//!
+//! `std` (default) detects the instruction set with the standard library; without it the crate needs
+//! only `core`. `capi` exports the C ABI of `include/gradstep.h`. `panic-handler` is for C libraries
+//! without `std`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![deny(unsafe_code)]
 #[cfg(feature = "std")]
@@ -24,3 +120,12 @@ pub use error::{Argument, Error, ErrorKind};
 pub use rule::{EpsPlacement, Preset, Rule, StateOf};
 pub use rules::*;
 pub use step::{Step, Tensor};
+
+/// Stops here: there is nowhere to report to, and nothing to unwind.
+#[cfg(all(feature = "panic-handler", not(feature = "std")))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}

@@ -257,21 +257,25 @@ pub(crate) fn present_as_expected<K: Kernel, T>(
     Ok(())
 }
 
-/// `base^exponent` by squaring, in f64.
+/// `1 - beta^t`, in f64.
 ///
-/// Multiplications only, so it has the same bits everywhere, and a microcontroller needs no `pow`
-/// for it. The relative error is about `exponent * 2^-53`, which stays far below f32's as long as
-/// the power itself is not negligible.
-pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
+/// By squaring: multiplications only, so it has the same bits everywhere, and a microcontroller
+/// needs no `pow` for it. The error is about that of `beta` itself times `t beta^t`, which stays far
+/// below binary32's.
+pub(crate) fn bias_correction(beta: f64, mut t: u64) -> f64 {
+    let mut base = beta;
     let mut power = 1.0;
-    while exponent > 0 {
-        if exponent & 1 == 1 {
-            power *= base;
+    while t > 0 {
+        // What is left of `t` would make the power smaller still, and 1 minus it is 1 already.
+        // Without this, large `t` would go through denormal numbers, slowly.
+        if base < f64::EPSILON / 4.0 {
+            return 1.0;
         }
+        power *= if t & 1 == 1 { base } else { 1.0 };
         base *= base;
-        exponent >>= 1;
+        t >>= 1;
     }
-    power
+    1.0 - power
 }
 
 /// Where `eps` goes, for a rule that corrects no bias.

@@ -6,7 +6,8 @@ use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
 use crate::rule::{
-    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, layout, power,
+    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, bias_correction,
+    layout,
 };
 
 /// Adam: the average gradient over the root of the average square, both corrected for their start
@@ -151,8 +152,8 @@ impl AdamKernel {
         check::unit_interval(adam.beta2, Argument::Beta2)?;
         check::non_negative(adam.eps, Argument::Eps)?;
 
-        let correction1 = 1.0 - power(adam.beta1, t);
-        let correction2 = 1.0 - power(adam.beta2, t);
+        let correction1 = bias_correction(adam.beta1, t);
+        let correction2 = bias_correction(adam.beta2, t);
         let (inv_correction2, inv_root2) = (1.0 / correction2, 1.0 / libm::sqrt(correction2));
         // The correction of `v` happens once: before the maximum, in the root, behind it, or in
         // the step size. The factors of the other places are 1, which changes no bit.
