@@ -5,21 +5,16 @@
 //! chosen at run time; and the result has the same bits on every machine.
 //!
 //! ```
-//! use gradstep::{AdamState, AdamW, Rule};
+//! use gradstep::{AdamW, Rule};
 //!
 //! let n = 1000;
-//! let mut param = vec![1.0_f32; n];
-//! let (mut exp_avg, mut exp_avg_sq) = (vec![0.0; n], vec![0.0; n]);
-//!
 //! let adamw = AdamW { lr: 1e-2, ..AdamW::default() };
+//! let mut param = vec![1.0_f32; n];
+//! let mut state = adamw.state(|| vec![0.0_f32; n]);
+//!
 //! for t in 1..=100 {
 //!     let grad: Vec<f32> = param.iter().map(|p| 2.0 * p).collect(); // of the sum of squares
-//!     let state = AdamState {
-//!         exp_avg: &mut exp_avg[..],
-//!         exp_avg_sq: &mut exp_avg_sq[..],
-//!         max_exp_avg_sq: None,
-//!     };
-//!     adamw.step(t, &mut param, &grad, state)?;
+//!     adamw.step(t, &mut param, &grad, state.as_mut())?;
 //! }
 //! assert!(param.iter().all(|p| p.abs() < 0.5));
 //! # Ok::<(), gradstep::Error>(())

@@ -18,13 +18,69 @@ pub type Buffers<T> = [Option<T>; MAX_BUFFERS];
 
 /// A rule's state: named buffers, each holding a `T`.
 ///
-/// `T` is `&mut [f32]` for a caller, one register for a formula, a raw pointer for C.
+/// `T` is `&mut [f32]` for a step, a `Vec<f32>` or an array where a caller keeps it, one register
+/// for a formula, a raw pointer for C.
 pub trait State<T>: Sized {
+    /// The state with the buffers that are wanted, each from `make`.
+    fn build(wanted: [bool; MAX_BUFFERS], make: impl FnMut() -> T) -> Self;
+
     /// The buffers in the order of [`Kernel::BUFFERS`].
     fn into_buffers(self) -> Buffers<T>;
 
     /// The buffers, borrowed, in the same order.
     fn buffers_mut(&mut self) -> Buffers<&mut T>;
+}
+
+/// `state!(Name { a, b } { c })`: what every state can do. The rule always has `a` and `b`; `c` is an
+/// `Option`.
+macro_rules! state {
+    ($state:ident { $($always:ident),* } { $($sometimes:ident),* }) => {
+        impl<T> $state<T> {
+            /// The same buffers, borrowed for a step.
+            pub fn as_mut(&mut self) -> $state<&mut [f32]>
+            where
+                T: AsMut<[f32]>,
+            {
+                $state {
+                    $($always: self.$always.as_mut(),)*
+                    $($sometimes: self.$sometimes.as_mut().map(|buffer| buffer.as_mut()),)*
+                }
+            }
+        }
+
+        impl<T> $crate::rule::State<T> for $state<T> {
+            fn build(
+                wanted: [bool; $crate::rule::MAX_BUFFERS],
+                mut make: impl FnMut() -> T,
+            ) -> Self {
+                let mut wanted = wanted.into_iter();
+                $(wanted.next(); let $always = make();)*
+                $(let $sometimes = wanted.next().unwrap_or(false).then(&mut make);)*
+                Self { $($always,)* $($sometimes),* }
+            }
+
+            #[inline(always)]
+            fn into_buffers(self) -> $crate::rule::Buffers<T> {
+                $crate::rule::padded([$(Some(self.$always),)* $(self.$sometimes),*])
+            }
+
+            #[inline(always)]
+            fn buffers_mut(&mut self) -> $crate::rule::Buffers<&mut T> {
+                $crate::rule::padded([
+                    $(Some(&mut self.$always),)*
+                    $(self.$sometimes.as_mut()),*
+                ])
+            }
+        }
+    };
+}
+pub(crate) use state;
+
+/// As many buffers as there can be, the last ones absent.
+#[inline(always)]
+pub(crate) fn padded<T, const N: usize>(buffers: [Option<T>; N]) -> Buffers<T> {
+    let mut buffers = buffers.into_iter();
+    core::array::from_fn(|_| buffers.next().flatten())
 }
 
 /// An optimizer's update rule, with its hyperparameters as fields.
@@ -68,6 +124,28 @@ pub trait Rule: Hyperparameters {
         state: StateOf<Self, &mut [f32]>,
     ) -> Result<(), Error> {
         self.at(t)?.apply(param, grad, state)
+    }
+
+    /// A state for this rule, with the buffers that these hyperparameters need, each from `make`.
+    ///
+    /// ```
+    /// use gradstep::{Adagrad, Rule};
+    ///
+    /// let adagrad = Adagrad { initial_accumulator_value: 0.1, ..Adagrad::default() };
+    /// let mut param = vec![1.0; 3];
+    /// let mut state = adagrad.state(|| vec![0.0; 3]);
+    /// adagrad.init(state.as_mut())?;
+    /// adagrad.step(1, &mut param, &[1.0, 0.0, -1.0], state.as_mut())?;
+    /// assert_eq!(state.sum, [1.1, 0.1, 1.1]);
+    /// # Ok::<(), gradstep::Error>(())
+    /// ```
+    fn state<T>(&self, make: impl FnMut() -> T) -> StateOf<Self, T> {
+        State::build(self.expects(), make)
+    }
+
+    /// The rule's name, as in the C ABI: `"sgd"`, `"adamw"`.
+    fn name() -> &'static str {
+        Self::NAME
     }
 
     /// Fills the state with the values that it starts from: zeros, unless a hyperparameter says

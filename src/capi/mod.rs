@@ -14,6 +14,7 @@ mod adagrad;
 mod adam;
 mod adamw;
 mod call;
+mod layout;
 mod rmsprop;
 mod sgd;
 

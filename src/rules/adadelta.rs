@@ -5,7 +5,7 @@ use crate::error::{Argument, Error, check};
 use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
-use crate::rule::{Buffers, Hyperparameters, Kernel, Preset, State, layout};
+use crate::rule::{Buffers, Hyperparameters, Kernel, Preset, layout, state};
 
 /// AdaDelta: the step has the units of the parameter, from the average of past steps.
 ///
@@ -36,10 +36,10 @@ use crate::rule::{Buffers, Hyperparameters, Kernel, Preset, State, layout};
 /// ```
 /// use gradstep::{Adadelta, AdadeltaState, Rule};
 ///
-/// let (mut param, mut square_avg, mut acc_delta) = ([1.0], [0.0], [0.0]);
+/// let mut param = [1.0];
+/// let mut state = AdadeltaState { square_avg: [0.0], acc_delta: [0.0] };
 /// for t in 1..=3 {
-///     let state = AdadeltaState { square_avg: &mut square_avg[..], acc_delta: &mut acc_delta };
-///     Adadelta::default().step(t, &mut param, &[2.0], state)?;
+///     Adadelta::default().step(t, &mut param, &[2.0], state.as_mut())?;
 /// }
 /// assert!(param[0] < 1.0 && param[0] > 0.98); // it starts slowly
 /// # Ok::<(), gradstep::Error>(())
@@ -73,15 +73,7 @@ pub struct AdadeltaState<T> {
     pub acc_delta: T,
 }
 
-impl<T> State<T> for AdadeltaState<T> {
-    fn into_buffers(self) -> Buffers<T> {
-        [Some(self.square_avg), Some(self.acc_delta), None]
-    }
-
-    fn buffers_mut(&mut self) -> Buffers<&mut T> {
-        [Some(&mut self.square_avg), Some(&mut self.acc_delta), None]
-    }
-}
+state!(AdadeltaState { square_avg, acc_delta } {});
 
 #[derive(Clone, Copy, Debug)]
 pub struct AdadeltaKernel {

@@ -5,7 +5,7 @@ use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
 use crate::rule::{
-    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, eps_inside, layout,
+    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, eps_inside, layout, state,
 };
 
 /// AdaGrad: each parameter's rate falls with the sum of its squared gradients.
@@ -37,10 +37,10 @@ use crate::rule::{
 /// ```
 /// use gradstep::{Adagrad, AdagradState, Rule};
 ///
-/// let (mut param, mut sum) = ([1.0, 1.0], [0.0; 2]);
+/// let (mut param, mut state) = ([1.0, 1.0], AdagradState { sum: [0.0; 2] });
 /// let adagrad = Adagrad { lr: 0.5, ..Adagrad::default() };
 /// // The first step has the same length for a small and a large gradient.
-/// adagrad.step(1, &mut param, &[0.01, -100.0], AdagradState { sum: &mut sum })?;
+/// adagrad.step(1, &mut param, &[0.01, -100.0], state.as_mut())?;
 /// assert_eq!(param, [0.5, 1.5]);
 /// # Ok::<(), gradstep::Error>(())
 /// ```
@@ -83,15 +83,7 @@ pub struct AdagradState<T> {
     pub sum: T,
 }
 
-impl<T> State<T> for AdagradState<T> {
-    fn into_buffers(self) -> Buffers<T> {
-        [Some(self.sum), None, None]
-    }
-
-    fn buffers_mut(&mut self) -> Buffers<&mut T> {
-        [Some(&mut self.sum), None, None]
-    }
-}
+state!(AdagradState { sum } {});
 
 #[derive(Clone, Copy, Debug)]
 pub struct AdagradKernel {

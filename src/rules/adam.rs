@@ -6,8 +6,8 @@ use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
 use crate::rule::{
-    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, bias_correction,
-    layout,
+    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, bias_correction, layout,
+    state,
 };
 
 /// Adam: the average gradient over the root of the average square, both corrected for their start
@@ -47,10 +47,10 @@ use crate::rule::{
 /// ```
 /// use gradstep::{Adam, AdamState, Rule};
 ///
-/// let (mut param, mut m, mut v) = ([1.0, -1.0], [0.0; 2], [0.0; 2]);
+/// let mut param = [1.0, -1.0];
+/// let mut state = AdamState { exp_avg: [0.0; 2], exp_avg_sq: [0.0; 2], max_exp_avg_sq: None };
 /// let adam = Adam { lr: 0.125, ..Adam::default() };
-/// let state = AdamState { exp_avg: &mut m[..], exp_avg_sq: &mut v[..], max_exp_avg_sq: None };
-/// adam.step(1, &mut param, &[0.5, -8.0], state)?;
+/// adam.step(1, &mut param, &[0.5, -8.0], state.as_mut())?;
 /// assert_eq!(param, [0.875, -0.875]); // the first step is lr, whatever the gradient
 /// # Ok::<(), gradstep::Error>(())
 /// ```
@@ -119,15 +119,7 @@ pub struct AdamState<T> {
     pub max_exp_avg_sq: Option<T>,
 }
 
-impl<T> State<T> for AdamState<T> {
-    fn into_buffers(self) -> Buffers<T> {
-        [Some(self.exp_avg), Some(self.exp_avg_sq), self.max_exp_avg_sq]
-    }
-
-    fn buffers_mut(&mut self) -> Buffers<&mut T> {
-        [Some(&mut self.exp_avg), Some(&mut self.exp_avg_sq), self.max_exp_avg_sq.as_mut()]
-    }
-}
+state!(AdamState { exp_avg, exp_avg_sq } { max_exp_avg_sq });
 
 /// Adam's formula, with decoupled weight decay, if any, left to what comes before it.
 #[derive(Clone, Copy, Debug)]

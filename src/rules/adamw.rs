@@ -26,10 +26,10 @@ use crate::rule::{EpsPlacement, Hyperparameters, MAX_BUFFERS, Preset};
 /// ```
 /// use gradstep::{AdamState, AdamW, Rule};
 ///
-/// let (mut param, mut m, mut v) = ([1.0], [0.0], [0.0]);
+/// let mut param = [1.0];
+/// let mut state = AdamState { exp_avg: [0.0], exp_avg_sq: [0.0], max_exp_avg_sq: None };
 /// let adamw = AdamW { lr: 0.5, weight_decay: 0.5, ..AdamW::default() };
-/// let state = AdamState { exp_avg: &mut m[..], exp_avg_sq: &mut v, max_exp_avg_sq: None };
-/// adamw.step(1, &mut param, &[0.0], state)?;
+/// adamw.step(1, &mut param, &[0.0], state.as_mut())?;
 /// assert_eq!(param, [0.75]);
 /// # Ok::<(), gradstep::Error>(())
 /// ```

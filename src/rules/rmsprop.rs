@@ -6,7 +6,7 @@ use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
 use crate::rule::{
-    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, eps_inside, layout,
+    Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, eps_inside, layout, state,
 };
 
 /// RMSProp: the gradient over the root of the average of its squares.
@@ -46,13 +46,13 @@ use crate::rule::{
 /// use gradstep::{RmsProp, RmsPropState, Rule};
 ///
 /// let rmsprop = RmsProp { momentum: 0.9, ..RmsProp::default() };
-/// let (mut param, mut square_avg, mut buffer) = ([1.0], [0.0], [0.0]);
-/// let state = RmsPropState {
-///     square_avg: &mut square_avg[..],
+/// let mut param = [1.0];
+/// let mut state = RmsPropState {
+///     square_avg: [0.0],
 ///     grad_avg: None, // not centered
-///     momentum_buffer: Some(&mut buffer[..]),
+///     momentum_buffer: Some([0.0]),
 /// };
-/// rmsprop.step(1, &mut param, &[2.0], state)?;
+/// rmsprop.step(1, &mut param, &[2.0], state.as_mut())?;
 /// assert!((param[0] - 0.9).abs() < 1e-6); // lr / sqrt(1 - alpha)
 /// # Ok::<(), gradstep::Error>(())
 /// ```
@@ -110,15 +110,7 @@ pub struct RmsPropState<T> {
     pub momentum_buffer: Option<T>,
 }
 
-impl<T> State<T> for RmsPropState<T> {
-    fn into_buffers(self) -> Buffers<T> {
-        [Some(self.square_avg), self.grad_avg, self.momentum_buffer]
-    }
-
-    fn buffers_mut(&mut self) -> Buffers<&mut T> {
-        [Some(&mut self.square_avg), self.grad_avg.as_mut(), self.momentum_buffer.as_mut()]
-    }
-}
+state!(RmsPropState { square_avg } { grad_avg, momentum_buffer });
 
 #[derive(Clone, Copy, Debug)]
 pub struct RmsPropKernel {

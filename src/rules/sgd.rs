@@ -4,7 +4,7 @@ use crate::error::{Argument, Error, ErrorKind, check};
 use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
-use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, layout};
+use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, layout, state};
 
 /// Gradient descent, with optional momentum.
 ///
@@ -45,10 +45,10 @@ use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, State, 
 /// use gradstep::{Rule, Sgd, SgdState};
 ///
 /// let sgd = Sgd { lr: 0.5, momentum: 0.5, ..Sgd::default() };
-/// let (mut param, mut momentum_buffer) = ([1.0], [0.0]);
+/// let mut param = [1.0];
+/// let mut state = SgdState { momentum_buffer: Some([0.0]) };
 /// for (t, grad) in (1..).zip([1.0, 0.0]) {
-///     let state = SgdState { momentum_buffer: Some(&mut momentum_buffer[..]) };
-///     sgd.step(t, &mut param, &[grad], state)?;
+///     sgd.step(t, &mut param, &[grad], state.as_mut())?;
 /// }
 /// assert_eq!(param, [1.0 - 0.5 * 1.0 - 0.5 * 0.5]);
 /// # Ok::<(), gradstep::Error>(())
@@ -95,15 +95,7 @@ pub struct SgdState<T> {
     pub momentum_buffer: Option<T>,
 }
 
-impl<T> State<T> for SgdState<T> {
-    fn into_buffers(self) -> Buffers<T> {
-        [self.momentum_buffer, None, None]
-    }
-
-    fn buffers_mut(&mut self) -> Buffers<&mut T> {
-        [self.momentum_buffer.as_mut(), None, None]
-    }
-}
+state!(SgdState {} { momentum_buffer });
 
 #[derive(Clone, Copy, Debug)]
 pub struct SgdKernel {

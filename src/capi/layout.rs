@@ -1,0 +1,50 @@
+//! The sizes that C programs were compiled with.
+//!
+//! The last field's place and the whole size fix the rest, since all fields before are equally
+//! wide. The C tests assert every field.
+
+use core::mem::{align_of, offset_of, size_of};
+
+use super::*;
+
+/// A struct of `f64`s, then of `i32`s: where the last one lies, and the size.
+macro_rules! hyper {
+    ($struct:ident, $f64s:literal, $i32s:literal, $last:ident) => {
+        assert!(offset_of!($struct, $last) == $f64s * 8 + ($i32s - 1) * 4);
+        assert!(
+            size_of::<$struct>()
+                == ($f64s * 8usize + $i32s * 4).next_multiple_of(align_of::<f64>())
+        );
+    };
+}
+
+/// A struct of a length and pointers.
+macro_rules! tensor {
+    ($struct:ident, $pointers:literal, $last:ident) => {
+        assert!(offset_of!($struct, $last) == $pointers * size_of::<usize>());
+        assert!(size_of::<$struct>() == ($pointers + 1) * size_of::<usize>());
+    };
+}
+
+const _: () = {
+    hyper!(gradstep_sgd, 4, 3, maximize);
+    hyper!(gradstep_adagrad, 5, 2, maximize);
+    hyper!(gradstep_rmsprop, 6, 4, maximize);
+    hyper!(gradstep_adadelta, 4, 1, maximize);
+    hyper!(gradstep_adam, 5, 3, maximize);
+    hyper!(gradstep_adamw, 5, 3, maximize);
+
+    tensor!(gradstep_sgd_tensor, 3, momentum_buffer);
+    tensor!(gradstep_adagrad_tensor, 3, sum);
+    tensor!(gradstep_rmsprop_tensor, 5, momentum_buffer);
+    tensor!(gradstep_adadelta_tensor, 4, acc_delta);
+    tensor!(gradstep_adam_tensor, 5, max_exp_avg_sq);
+    tensor!(gradstep_adamw_tensor, 5, max_exp_avg_sq);
+
+    assert!(offset_of!(gradstep_options, size) == 0);
+    assert!(
+        offset_of!(gradstep_options, grad_scale)
+            == size_of::<usize>().next_multiple_of(align_of::<f64>())
+    );
+    assert!(size_of::<gradstep_options>() == offset_of!(gradstep_options, grad_scale) + 16);
+};
