@@ -53,30 +53,37 @@ impl Real for f32 {
 }
 
 /// The instruction, where the target has one: `libm` would compute it in software there.
+///
+/// It goes through a core register, since stable Rust does not know of the floating-point
+/// registers of a unit that has single precision only (it asks for `vfp2`, which has double).
 #[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
+#[allow(unsafe_code)]
 #[inline(always)]
 fn sqrt(x: f32) -> f32 {
-    let root;
-    // SAFETY: every `eabihf` target has a single-precision FPU; the instruction reads and
-    // writes only its two registers.
+    let mut bits = x.to_bits();
+    // SAFETY: every `eabihf` target has a single-precision unit; the instructions touch only
+    // the two registers.
     unsafe {
         core::arch::asm!(
-            "vsqrt.f32 {root}, {x}",
-            root = lateout(sreg) root,
-            x = in(sreg) x,
+            "vmov s0, {bits}",
+            "vsqrt.f32 s0, s0",
+            "vmov {bits}, s0",
+            bits = inout(reg) bits,
+            out("s0") _,
             options(pure, nomem, nostack, preserves_flags),
         );
     }
-    root
+    f32::from_bits(bits)
 }
 
 /// The instruction, where the target has one: `libm` would compute it in software there.
 #[cfg(all(any(target_arch = "riscv32", target_arch = "riscv64"), target_feature = "f"))]
+#[allow(unsafe_code)]
 #[inline(always)]
 fn sqrt(x: f32) -> f32 {
     let root;
-    // SAFETY: the F extension is enabled for the whole target; the instruction reads and
-    // writes only its two registers.
+    // SAFETY: the F extension is enabled for the whole target; the instruction touches only its
+    // two registers.
     unsafe {
         core::arch::asm!(
             "fsqrt.s {root}, {x}",
