@@ -1,6 +1,6 @@
 //! The one place that chooses an instruction set.
 
-use pulp::{Scalar, Simd, WithSimd};
+use pulp::WithSimd;
 
 use crate::error::{Argument, Error, ErrorKind};
 
@@ -72,19 +72,27 @@ impl Backend {
     }
 }
 
+/// Something to run on any instruction set, or one element at a time.
+///
+/// The latter does not go through `pulp`'s own scalars, whose square root is a software routine
+/// without `std`, also where the processor has an instruction for it.
+pub(crate) trait Operation: WithSimd<Output = ()> {
+    fn with_scalars(self);
+}
+
 /// Runs `op` on the current instruction set.
 #[inline(always)]
-pub(crate) fn dispatch<Op: WithSimd<Output = ()>>(op: Op) {
+pub(crate) fn dispatch(op: impl Operation) {
     match machine::current() {
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Backend::Avx512 => Simd::vectorize(machine::avx512(), op),
+        Backend::Avx512 => pulp::Simd::vectorize(machine::avx512(), op),
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Backend::Avx2 => Simd::vectorize(machine::avx2(), op),
+        Backend::Avx2 => pulp::Simd::vectorize(machine::avx2(), op),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        Backend::Neon => Simd::vectorize(machine::neon(), op),
+        Backend::Neon => pulp::Simd::vectorize(machine::neon(), op),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        Backend::Simd128 => Simd::vectorize(machine::simd128(), op),
-        _ => Simd::vectorize(Scalar, op),
+        Backend::Simd128 => pulp::Simd::vectorize(machine::simd128(), op),
+        _ => op.with_scalars(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Lanes`]: SIMD registers as a [`Real`].
+//! SIMD registers as a [`Real`], and several of a kind side by side.
 //!
 //! The only file that names `pulp`'s operations. `mul_add` is not among them: it fuses on some
 //! instruction sets and not on others, and separate `*` and `+` are the contract.
@@ -9,100 +9,174 @@ use pulp::Simd;
 
 use crate::real::Real;
 
-/// `U` registers of the instruction set `S`, side by side.
-///
-/// More than one keeps the divider fed while a chain of dependent operations waits, and shares
-/// the cost of a rule's branches on its hyperparameters.
+/// One register of the instruction set `S`.
 #[derive(Clone, Copy)]
-pub struct Lanes<S: Simd, const U: usize> {
+pub struct Lanes<S: Simd> {
     simd: S,
-    registers: [S::f32s; U],
+    register: S::f32s,
 }
 
-impl<S: Simd, const U: usize> Lanes<S, U> {
+impl<S: Simd> Lanes<S> {
     #[inline(always)]
-    pub fn new(simd: S, registers: [S::f32s; U]) -> Self {
-        Self { simd, registers }
+    pub fn new(simd: S, register: S::f32s) -> Self {
+        Self { simd, register }
     }
 
     #[inline(always)]
-    pub fn registers(self) -> [S::f32s; U] {
-        self.registers
-    }
-
-    /// Applies an operation to each register. A loop, not `array::map`, whose closure would
-    /// leave the caller's instruction set if it were not inlined.
-    #[inline(always)]
-    fn map(mut self, op: impl Fn(S, S::f32s) -> S::f32s) -> Self {
-        for register in &mut self.registers {
-            *register = op(self.simd, *register);
-        }
-        self
+    pub fn register(self) -> S::f32s {
+        self.register
     }
 
     #[inline(always)]
-    fn zip(mut self, other: Self, op: impl Fn(S, S::f32s, S::f32s) -> S::f32s) -> Self {
-        for (register, other) in self.registers.iter_mut().zip(other.registers) {
-            *register = op(self.simd, *register, other);
-        }
-        self
+    fn with(self, register: S::f32s) -> Self {
+        Self { register, ..self }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self {
+        self.with(self.simd.splat_f32s(x))
+    }
+
+    /// `self` where `mask`, else `other`.
+    #[inline(always)]
+    fn select(self, mask: S::m32s, other: Self) -> Self {
+        self.with(self.simd.select_f32s(mask, self.register, other.register))
     }
 }
 
-macro_rules! operator {
-    ($trait:ident, $method:ident, $simd:ident) => {
-        impl<S: Simd, const U: usize> $trait for Lanes<S, U> {
-            type Output = Self;
-
-            #[inline(always)]
-            fn $method(self, other: Self) -> Self {
-                self.zip(other, |simd, a, b| simd.$simd(a, b))
-            }
-        }
-    };
-    ($trait:ident, $method:ident, $simd:ident, scalar) => {
-        operator!($trait, $method, $simd);
-
-        impl<S: Simd, const U: usize> $trait<f32> for Lanes<S, U> {
-            type Output = Self;
-
-            #[inline(always)]
-            fn $method(self, other: f32) -> Self {
-                self.map(|simd, a| simd.$simd(a, simd.splat_f32s(other)))
-            }
-        }
-    };
-}
-
-operator!(Add, add, add_f32s, scalar);
-operator!(Sub, sub, sub_f32s);
-operator!(Mul, mul, mul_f32s, scalar);
-operator!(Div, div, div_f32s);
-
-impl<S: Simd, const U: usize> Real for Lanes<S, U> {
+impl<S: Simd> Real for Lanes<S> {
     #[inline(always)]
     fn sqrt(self) -> Self {
-        self.map(|simd, a| simd.sqrt_f32s(a))
+        self.with(self.simd.sqrt_f32s(self.register))
     }
 
     #[inline(always)]
     fn or_greater(self, other: Self) -> Self {
-        self.zip(other, |simd, a, b| simd.select_f32s(simd.greater_than_f32s(a, b), a, b))
+        self.select(self.simd.greater_than_f32s(self.register, other.register), other)
     }
 
     #[inline(always)]
     fn at_least(self, bound: f32) -> Self {
-        self.map(|simd, a| {
-            let bound = simd.splat_f32s(bound);
-            simd.select_f32s(simd.less_than_f32s(a, bound), bound, a)
-        })
+        let bound = self.splat(bound);
+        bound.select(self.simd.less_than_f32s(self.register, bound.register), self)
     }
 
     #[inline(always)]
     fn at_most(self, bound: f32) -> Self {
-        self.map(|simd, a| {
-            let bound = simd.splat_f32s(bound);
-            simd.select_f32s(simd.greater_than_f32s(a, bound), bound, a)
-        })
+        let bound = self.splat(bound);
+        bound.select(self.simd.greater_than_f32s(self.register, bound.register), self)
     }
 }
+
+macro_rules! register_operator {
+    ($trait:ident, $method:ident, $simd:ident) => {
+        impl<S: Simd> $trait for Lanes<S> {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                self.with(self.simd.$simd(self.register, other.register))
+            }
+        }
+    };
+}
+
+register_operator!(Add, add, add_f32s);
+register_operator!(Sub, sub, sub_f32s);
+register_operator!(Mul, mul, mul_f32s);
+register_operator!(Div, div, div_f32s);
+
+macro_rules! scalar_operator {
+    ($trait:ident, $method:ident) => {
+        impl<S: Simd> $trait<f32> for Lanes<S> {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: f32) -> Self {
+                self.$method(self.splat(other))
+            }
+        }
+    };
+}
+
+scalar_operator!(Add, add);
+scalar_operator!(Mul, mul);
+
+/// `U` reals side by side.
+///
+/// More than one keeps the divider fed while a chain of dependent operations waits, and shares
+/// the cost of a rule's branches on its scalars.
+#[derive(Clone, Copy)]
+pub struct Block<R, const U: usize>(pub [R; U]);
+
+impl<R: Real, const U: usize> Block<R, U> {
+    /// A loop, not `array::map`, whose closure would leave the caller's instruction set if it
+    /// were not inlined.
+    #[inline(always)]
+    fn map(mut self, op: impl Fn(R) -> R) -> Self {
+        for real in &mut self.0 {
+            *real = op(*real);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn zip(mut self, other: Self, op: impl Fn(R, R) -> R) -> Self {
+        for (real, other) in self.0.iter_mut().zip(other.0) {
+            *real = op(*real, other);
+        }
+        self
+    }
+}
+
+impl<R: Real, const U: usize> Real for Block<R, U> {
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.map(R::sqrt)
+    }
+
+    #[inline(always)]
+    fn or_greater(self, other: Self) -> Self {
+        self.zip(other, R::or_greater)
+    }
+
+    #[inline(always)]
+    fn at_least(self, bound: f32) -> Self {
+        self.map(|real| real.at_least(bound))
+    }
+
+    #[inline(always)]
+    fn at_most(self, bound: f32) -> Self {
+        self.map(|real| real.at_most(bound))
+    }
+}
+
+macro_rules! block_operator {
+    ($trait:ident, $method:ident) => {
+        impl<R: Real, const U: usize> $trait for Block<R, U> {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                self.zip(other, R::$method)
+            }
+        }
+    };
+    ($trait:ident, $method:ident, scalar) => {
+        block_operator!($trait, $method);
+
+        impl<R: Real, const U: usize> $trait<f32> for Block<R, U> {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: f32) -> Self {
+                self.map(|real| real.$method(other))
+            }
+        }
+    };
+}
+
+block_operator!(Add, add, scalar);
+block_operator!(Sub, sub);
+block_operator!(Mul, mul, scalar);
+block_operator!(Div, div);

@@ -1,4 +1,4 @@
-//! The one loop: blocks of registers, single registers, single elements.
+//! The one loop: over blocks of registers, then registers, then elements.
 //!
 //! Every optimizer, instruction set and length goes through [`Sweep::sweep`]. The three parts of a
 //! slice compute the same operations in the same order, so it does not matter to any bit where
@@ -8,9 +8,9 @@ use core::marker::PhantomData;
 
 use pulp::{Simd, WithSimd};
 
-use crate::dispatch::dispatch;
+use crate::dispatch::{Operation, dispatch};
 use crate::gradient::Incoming;
-use crate::lanes::Lanes;
+use crate::lanes::{Block, Lanes};
 use crate::real::Real;
 use crate::rule::{Kernel, Layout};
 
@@ -52,7 +52,7 @@ struct Job<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> {
     layout: PhantomData<L>,
 }
 
-/// How many registers of each slice are in flight at once.
+/// How many registers, or elements, of each slice are in flight at once.
 const UNROLL: usize = 2;
 
 impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> WithSimd for Job<'_, K, L, N>
@@ -63,35 +63,33 @@ where
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Pass { kernel, incoming, param, grad } = self.pass;
-        let sweep = Sweep::<K, L, N> { kernel, incoming, layout: PhantomData };
+        let (sweep, param, grad, state) = self.into_parts();
 
         let (param, param_tail) = S::as_mut_simd_f32s(param);
         let (grad, grad_tail) = S::as_simd_f32s(grad);
-        let (state, state_tail) = split(self.state, S::as_mut_simd_f32s);
+        let (state, state_tail) = split(state, S::as_mut_simd_f32s);
 
-        let (param_blocks, param) = param.as_chunks_mut::<UNROLL>();
-        let (grad_blocks, grad) = grad.as_chunks::<UNROLL>();
-        let (state_blocks, state) = split(state, <[S::f32s]>::as_chunks_mut::<UNROLL>);
-
-        sweep.sweep(
-            param_blocks,
-            grad_blocks,
-            state_blocks,
-            |block| Lanes::new(simd, block),
-            Lanes::registers,
-        );
-        sweep.sweep(
-            param,
-            grad,
-            state,
-            |register| Lanes::new(simd, [register]),
-            |lanes| {
-                let [register] = lanes.registers();
-                register
-            },
-        );
+        sweep.blocks(param, grad, state, |x| Lanes::new(simd, x), Lanes::register);
         sweep.sweep(param_tail, grad_tail, state_tail, |x: f32| x, |x| x);
+    }
+}
+
+impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Operation for Job<'_, K, L, N>
+where
+    Streams<N>: Zip<N>,
+{
+    #[inline(always)]
+    fn with_scalars(self) {
+        let (sweep, param, grad, state) = self.into_parts();
+        sweep.blocks(param, grad, state, |x: f32| x, |x| x);
+    }
+}
+
+impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
+    #[inline(always)]
+    fn into_parts(self) -> (Sweep<'a, K, L, N>, &'a mut [f32], &'a [f32], [&'a mut [f32]; N]) {
+        let Pass { kernel, incoming, param, grad } = self.pass;
+        (Sweep { kernel, incoming, layout: PhantomData }, param, grad, self.state)
     }
 }
 
@@ -120,6 +118,30 @@ impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Sweep<'_, K, L, N>
 where
     Streams<N>: Zip<N>,
 {
+    /// The loop, over blocks of `UNROLL` items and then over those that are left.
+    #[inline(always)]
+    fn blocks<X: Copy, R: Real>(
+        &self,
+        param: &mut [X],
+        grad: &[X],
+        state: [&mut [X]; N],
+        load: impl Fn(X) -> R + Copy,
+        store: impl Fn(R) -> X + Copy,
+    ) {
+        let (param_blocks, param) = param.as_chunks_mut::<UNROLL>();
+        let (grad_blocks, grad) = grad.as_chunks::<UNROLL>();
+        let (state_blocks, state) = split(state, <[X]>::as_chunks_mut::<UNROLL>);
+
+        self.sweep(
+            param_blocks,
+            grad_blocks,
+            state_blocks,
+            |block| Block(block.map(load)),
+            |Block(block)| block.map(store),
+        );
+        self.sweep(param, grad, state, load, store);
+    }
+
     /// The loop, over items `X` that `load` and `store` turn into a [`Real`] and back.
     #[inline(always)]
     fn sweep<X: Copy, R: Real>(
