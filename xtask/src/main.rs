@@ -4,8 +4,8 @@ mod clib;
 mod cross;
 mod header;
 mod host;
-mod lint;
 mod linked;
+mod lint;
 mod suite;
 mod tools;
 
