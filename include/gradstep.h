@@ -10,12 +10,13 @@
  *
  * Conventions
  *   - Every function that can fail returns an int32_t status: GRADSTEP_OK (0), or a number whose
- *     low byte is the reason (GRADSTEP_STATUS_KIND) and whose rest is the argument. For people:
+ *     low byte is the reason (GRADSTEP_STATUS_KIND) and whose rest tells the argument. For people:
  *         printf("%s %s\n", gradstep_status_argument(status), gradstep_status_message(status));
  *     After an error nothing has been written.
  *   - The caller vouches that a pointer that is not null points to as many elements as the call
  *     says. Buffers are aligned to their type, which is 4 bytes for float; more is not needed.
- *     Parameters and state are written and may overlap nothing; the gradient may be read-only.
+ *     Parameters and state are written and may overlap nothing of the same tensor; the gradient
+ *     may be read-only.
  *   - State starts as gradstep_<rule>_init() leaves it. t, the step count, starts at 1.
  *   - A rule's fields weight_decay and maximize, and gradstep_options, act in this order:
  *         g = clamp(g * grad_scale, -grad_clamp, grad_clamp)
@@ -33,6 +34,10 @@
 
 /* The reason in a status: one of GRADSTEP_ERROR_*, or 0. */
 #define GRADSTEP_STATUS_KIND(status) ((status) & 0xff)
+
+/* The version of this header, to compare with gradstep_version(). */
+#define GRADSTEP_VERSION \
+    (GRADSTEP_VERSION_MAJOR << 16 | GRADSTEP_VERSION_MINOR << 8 | GRADSTEP_VERSION_PATCH)
 
 
 /**
@@ -139,6 +144,11 @@
  * The chunk's index is not below the number of chunks.
  */
 #define GRADSTEP_ERROR_OUT_OF_RANGE 18
+
+/**
+ * A reserved field is not 0.
+ */
+#define GRADSTEP_ERROR_NOT_ZERO 19
 
 /**
  * eps_placement: sqrt(v) + eps.
@@ -258,7 +268,8 @@ typedef struct gradstep_options {
  *
  * State: square_avg (v) and acc_delta (a); both start at 0.
  *
- * Fill it with gradstep_adadelta_default() or gradstep_adadelta_preset(), then set what you need.
+ * Always fill it with gradstep_adadelta_default() or gradstep_adadelta_preset() first, then set
+ * what you need: a struct of zeros has no use.
  */
 typedef struct gradstep_adadelta {
     /**
@@ -281,6 +292,10 @@ typedef struct gradstep_adadelta {
      * 1 to go up the gradient. Default 0.
      */
     int32_t maximize;
+    /**
+     * Must be 0, as it is after a default or a preset.
+     */
+    int32_t reserved;
 } gradstep_adadelta;
 
 /**
@@ -318,7 +333,8 @@ typedef struct gradstep_adadelta_tensor {
  *
  * State: sum (s); starts at initial_accumulator_value, with which gradstep_adagrad_init() fills it.
  *
- * Fill it with gradstep_adagrad_default() or gradstep_adagrad_preset(), then set what you need.
+ * Always fill it with gradstep_adagrad_default() or gradstep_adagrad_preset() first, then set what
+ * you need: a struct of zeros has no use.
  */
 typedef struct gradstep_adagrad {
     /**
@@ -385,7 +401,8 @@ typedef struct gradstep_adagrad_tensor {
  * the place of v. State: exp_avg (m), exp_avg_sq (v), and with AMSGrad max_exp_avg_sq; all start
  * at 0.
  *
- * Fill it with gradstep_adam_default() or gradstep_adam_preset(), then set what you need.
+ * Always fill it with gradstep_adam_default() or gradstep_adam_preset() first, then set what you
+ * need: a struct of zeros has no use.
  */
 typedef struct gradstep_adam {
     /**
@@ -420,6 +437,10 @@ typedef struct gradstep_adam {
      * 1 to go up the gradient. Default 0.
      */
     int32_t maximize;
+    /**
+     * Must be 0, as it is after a default or a preset.
+     */
+    int32_t reserved;
 } gradstep_adam;
 
 /**
@@ -459,7 +480,8 @@ typedef struct gradstep_adam_tensor {
  *
  * State: exp_avg, exp_avg_sq, and with AMSGrad max_exp_avg_sq; all start at 0.
  *
- * Fill it with gradstep_adamw_default() or gradstep_adamw_preset(), then set what you need.
+ * Always fill it with gradstep_adamw_default() or gradstep_adamw_preset() first, then set what you
+ * need: a struct of zeros has no use.
  */
 typedef struct gradstep_adamw {
     /**
@@ -494,6 +516,10 @@ typedef struct gradstep_adamw {
      * 1 to go up the gradient. Default 0.
      */
     int32_t maximize;
+    /**
+     * Must be 0, as it is after a default or a preset.
+     */
+    int32_t reserved;
 } gradstep_adamw;
 
 /**
@@ -540,7 +566,8 @@ typedef struct gradstep_adamw_tensor {
  * State: square_avg (v), which starts at initial_square_avg; grad_avg (m), if and only if centered;
  * momentum_buffer (b), if and only if momentum is above 0. The last two start at 0.
  *
- * Fill it with gradstep_rmsprop_default() or gradstep_rmsprop_preset(), then set what you need.
+ * Always fill it with gradstep_rmsprop_default() or gradstep_rmsprop_preset() first, then set what
+ * you need: a struct of zeros has no use.
  */
 typedef struct gradstep_rmsprop {
     /**
@@ -627,7 +654,8 @@ typedef struct gradstep_rmsprop_tensor {
  *
  * State: momentum_buffer (b), if and only if momentum is above 0; starts at 0.
  *
- * Fill it with gradstep_sgd_default() or gradstep_sgd_preset(), then set what you need.
+ * Always fill it with gradstep_sgd_default() or gradstep_sgd_preset() first, then set what you
+ * need: a struct of zeros has no use.
  */
 typedef struct gradstep_sgd {
     /**
@@ -658,6 +686,10 @@ typedef struct gradstep_sgd {
      * 1 to go up the gradient. Default 0.
      */
     int32_t maximize;
+    /**
+     * Must be 0, as it is after a default or a preset.
+     */
+    int32_t reserved;
 } gradstep_sgd;
 
 /**
@@ -694,8 +726,8 @@ extern "C" {
 int32_t gradstep_options_default(struct gradstep_options *options, size_t size);
 
 /**
- * The library's version: (major << 16) | (minor << 8) | patch. Compare it with the
- * GRADSTEP_VERSION_* macros of the header.
+ * The version of the library that runs, to compare with GRADSTEP_VERSION, that of the header:
+ * (major << 16) | (minor << 8) | patch.
  */
 uint32_t gradstep_version(void);
 
@@ -713,6 +745,13 @@ const char *gradstep_status_message(int32_t status);
  * Never NULL; the text is constant and lives as long as the program.
  */
 const char *gradstep_status_argument(int32_t status);
+
+/**
+ * The index of the tensor of a list that a call was refused for, or -1 if it is none of them.
+ *
+ * 32766 stands for all tensors from there on.
+ */
+int32_t gradstep_status_tensor(int32_t status);
 
 /**
  * The name of the instruction set in use: "scalar", "neon", "simd128", "avx2" or "avx512".
@@ -759,8 +798,8 @@ int32_t gradstep_adadelta_preset(struct gradstep_adadelta *hyper, int32_t preset
 /**
  * Fills the state, `n` elements each, with the values that it starts from.
  *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
+ * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+ * another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
  */
 int32_t gradstep_adadelta_init(const struct gradstep_adadelta *hyper,
                                size_t n,
@@ -773,9 +812,9 @@ int32_t gradstep_adadelta_init(const struct gradstep_adadelta *hyper,
  * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
  * step on a part of each buffer, with the same `t`, is the same as on the whole.
  *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
+ * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+ * misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+ * is written then. `n` = 0 does nothing, whatever the pointers.
  */
 int32_t gradstep_adadelta_step(const struct gradstep_adadelta *hyper,
                                const struct gradstep_options *options,
@@ -789,8 +828,11 @@ int32_t gradstep_adadelta_step(const struct gradstep_adadelta *hyper,
 /**
  * gradstep_adadelta_step() on `count` tensors in turn, after all of them have been checked.
  *
- * Errors: as gradstep_adadelta_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
+ * Errors: as gradstep_adadelta_step(), for the tensor that gradstep_status_tensor() tells; what is
+ * written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+ * nothing.
+ *
+ * Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
  */
 int32_t gradstep_adadelta_step_list(const struct gradstep_adadelta *hyper,
                                     const struct gradstep_options *options,
@@ -815,12 +857,10 @@ int32_t gradstep_adagrad_preset(struct gradstep_adagrad *hyper, int32_t preset);
 /**
  * Fills the state, `n` elements each, with the values that it starts from.
  *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
+ * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+ * another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
  */
-int32_t gradstep_adagrad_init(const struct gradstep_adagrad *hyper,
-                              size_t n,
-                              float *sum);
+int32_t gradstep_adagrad_init(const struct gradstep_adagrad *hyper, size_t n, float *sum);
 
 /**
  * One step: updates `param` and the state in place from `grad`, `n` elements each.
@@ -828,9 +868,9 @@ int32_t gradstep_adagrad_init(const struct gradstep_adagrad *hyper,
  * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
  * step on a part of each buffer, with the same `t`, is the same as on the whole.
  *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
+ * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+ * misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+ * is written then. `n` = 0 does nothing, whatever the pointers.
  */
 int32_t gradstep_adagrad_step(const struct gradstep_adagrad *hyper,
                               const struct gradstep_options *options,
@@ -843,8 +883,11 @@ int32_t gradstep_adagrad_step(const struct gradstep_adagrad *hyper,
 /**
  * gradstep_adagrad_step() on `count` tensors in turn, after all of them have been checked.
  *
- * Errors: as gradstep_adagrad_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
+ * Errors: as gradstep_adagrad_step(), for the tensor that gradstep_status_tensor() tells; what is
+ * written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+ * nothing.
+ *
+ * Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
  */
 int32_t gradstep_adagrad_step_list(const struct gradstep_adagrad *hyper,
                                    const struct gradstep_options *options,
@@ -867,10 +910,11 @@ int32_t gradstep_adam_default(struct gradstep_adam *hyper);
 int32_t gradstep_adam_preset(struct gradstep_adam *hyper, int32_t preset);
 
 /**
- * Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is NULL without AMSGrad.
+ * Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is
+ * NULL without AMSGrad: anything else is refused.
  *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
+ * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+ * another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
  */
 int32_t gradstep_adam_init(const struct gradstep_adam *hyper,
                            size_t n,
@@ -879,14 +923,15 @@ int32_t gradstep_adam_init(const struct gradstep_adam *hyper,
                            float *max_exp_avg_sq);
 
 /**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `max_exp_avg_sq` is NULL without AMSGrad.
+ * One step: updates `param` and the state in place from `grad`, `n` elements each.
+ * `max_exp_avg_sq` is NULL without AMSGrad: anything else is refused.
  *
  * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
  * step on a part of each buffer, with the same `t`, is the same as on the whole.
  *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
+ * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+ * misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+ * is written then. `n` = 0 does nothing, whatever the pointers.
  */
 int32_t gradstep_adam_step(const struct gradstep_adam *hyper,
                            const struct gradstep_options *options,
@@ -901,8 +946,11 @@ int32_t gradstep_adam_step(const struct gradstep_adam *hyper,
 /**
  * gradstep_adam_step() on `count` tensors in turn, after all of them have been checked.
  *
- * Errors: as gradstep_adam_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
+ * Errors: as gradstep_adam_step(), for the tensor that gradstep_status_tensor() tells; what is
+ * written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+ * nothing.
+ *
+ * Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
  */
 int32_t gradstep_adam_step_list(const struct gradstep_adam *hyper,
                                 const struct gradstep_options *options,
@@ -925,10 +973,11 @@ int32_t gradstep_adamw_default(struct gradstep_adamw *hyper);
 int32_t gradstep_adamw_preset(struct gradstep_adamw *hyper, int32_t preset);
 
 /**
- * Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is NULL without AMSGrad.
+ * Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is
+ * NULL without AMSGrad: anything else is refused.
  *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
+ * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+ * another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
  */
 int32_t gradstep_adamw_init(const struct gradstep_adamw *hyper,
                             size_t n,
@@ -937,14 +986,15 @@ int32_t gradstep_adamw_init(const struct gradstep_adamw *hyper,
                             float *max_exp_avg_sq);
 
 /**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `max_exp_avg_sq` is NULL without AMSGrad.
+ * One step: updates `param` and the state in place from `grad`, `n` elements each.
+ * `max_exp_avg_sq` is NULL without AMSGrad: anything else is refused.
  *
  * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
  * step on a part of each buffer, with the same `t`, is the same as on the whole.
  *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
+ * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+ * misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+ * is written then. `n` = 0 does nothing, whatever the pointers.
  */
 int32_t gradstep_adamw_step(const struct gradstep_adamw *hyper,
                             const struct gradstep_options *options,
@@ -959,8 +1009,11 @@ int32_t gradstep_adamw_step(const struct gradstep_adamw *hyper,
 /**
  * gradstep_adamw_step() on `count` tensors in turn, after all of them have been checked.
  *
- * Errors: as gradstep_adamw_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
+ * Errors: as gradstep_adamw_step(), for the tensor that gradstep_status_tensor() tells; what is
+ * written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+ * nothing.
+ *
+ * Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
  */
 int32_t gradstep_adamw_step_list(const struct gradstep_adamw *hyper,
                                  const struct gradstep_options *options,
@@ -983,10 +1036,12 @@ int32_t gradstep_rmsprop_default(struct gradstep_rmsprop *hyper);
 int32_t gradstep_rmsprop_preset(struct gradstep_rmsprop *hyper, int32_t preset);
 
 /**
- * Fills the state, `n` elements each, with the values that it starts from. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
+ * Fills the state, `n` elements each, with the values that it starts from. `grad_avg` is NULL
+ * unless centered: anything else is refused. `momentum_buffer` is NULL without momentum: anything
+ * else is refused.
  *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
+ * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+ * another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
  */
 int32_t gradstep_rmsprop_init(const struct gradstep_rmsprop *hyper,
                               size_t n,
@@ -995,14 +1050,16 @@ int32_t gradstep_rmsprop_init(const struct gradstep_rmsprop *hyper,
                               float *momentum_buffer);
 
 /**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
+ * One step: updates `param` and the state in place from `grad`, `n` elements each. `grad_avg` is
+ * NULL unless centered: anything else is refused. `momentum_buffer` is NULL without momentum:
+ * anything else is refused.
  *
  * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
  * step on a part of each buffer, with the same `t`, is the same as on the whole.
  *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
+ * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+ * misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+ * is written then. `n` = 0 does nothing, whatever the pointers.
  */
 int32_t gradstep_rmsprop_step(const struct gradstep_rmsprop *hyper,
                               const struct gradstep_options *options,
@@ -1017,8 +1074,11 @@ int32_t gradstep_rmsprop_step(const struct gradstep_rmsprop *hyper,
 /**
  * gradstep_rmsprop_step() on `count` tensors in turn, after all of them have been checked.
  *
- * Errors: as gradstep_rmsprop_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
+ * Errors: as gradstep_rmsprop_step(), for the tensor that gradstep_status_tensor() tells; what is
+ * written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+ * nothing.
+ *
+ * Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
  */
 int32_t gradstep_rmsprop_step_list(const struct gradstep_rmsprop *hyper,
                                    const struct gradstep_options *options,
@@ -1041,24 +1101,24 @@ int32_t gradstep_sgd_default(struct gradstep_sgd *hyper);
 int32_t gradstep_sgd_preset(struct gradstep_sgd *hyper, int32_t preset);
 
 /**
- * Fills the state, `n` elements each, with the values that it starts from. `momentum_buffer` is NULL without momentum.
+ * Fills the state, `n` elements each, with the values that it starts from. `momentum_buffer` is
+ * NULL without momentum: anything else is refused.
  *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
+ * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+ * another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
  */
-int32_t gradstep_sgd_init(const struct gradstep_sgd *hyper,
-                          size_t n,
-                          float *momentum_buffer);
+int32_t gradstep_sgd_init(const struct gradstep_sgd *hyper, size_t n, float *momentum_buffer);
 
 /**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `momentum_buffer` is NULL without momentum.
+ * One step: updates `param` and the state in place from `grad`, `n` elements each.
+ * `momentum_buffer` is NULL without momentum: anything else is refused.
  *
  * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
  * step on a part of each buffer, with the same `t`, is the same as on the whole.
  *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
+ * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+ * misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+ * is written then. `n` = 0 does nothing, whatever the pointers.
  */
 int32_t gradstep_sgd_step(const struct gradstep_sgd *hyper,
                           const struct gradstep_options *options,
@@ -1071,352 +1131,17 @@ int32_t gradstep_sgd_step(const struct gradstep_sgd *hyper,
 /**
  * gradstep_sgd_step() on `count` tensors in turn, after all of them have been checked.
  *
- * Errors: as gradstep_sgd_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
+ * Errors: as gradstep_sgd_step(), for the tensor that gradstep_status_tensor() tells; what is
+ * written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+ * nothing.
+ *
+ * Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
  */
 int32_t gradstep_sgd_step_list(const struct gradstep_sgd *hyper,
                                const struct gradstep_options *options,
                                uint64_t t,
                                size_t count,
                                const struct gradstep_sgd_tensor *tensors);
-
-/**
- * Fills `hyper` with torch.optim's defaults.
- *
- * Errors: `hyper` is null or misaligned.
- */
-int32_t gradstep_sgd_default(struct gradstep_sgd *hyper);
-
-/**
- * Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
- *
- * Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
- */
-int32_t gradstep_sgd_preset(struct gradstep_sgd *hyper, int32_t preset);
-
-/**
- * Fills the state, `n` elements each, with the values that it starts from. `momentum_buffer` is NULL without momentum.
- *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
- */
-int32_t gradstep_sgd_init(const struct gradstep_sgd *hyper,
-                          size_t n,
-                          float *momentum_buffer);
-
-/**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `momentum_buffer` is NULL without momentum.
- *
- * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
- * step on a part of each buffer, with the same `t`, is the same as on the whole.
- *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
- */
-int32_t gradstep_sgd_step(const struct gradstep_sgd *hyper,
-                          const struct gradstep_options *options,
-                          uint64_t t,
-                          size_t n,
-                          float *param,
-                          const float *grad,
-                          float *momentum_buffer);
-
-/**
- * gradstep_sgd_step() on `count` tensors in turn, after all of them have been checked.
- *
- * Errors: as gradstep_sgd_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
- */
-int32_t gradstep_sgd_step_list(const struct gradstep_sgd *hyper,
-                               const struct gradstep_options *options,
-                               uint64_t t,
-                               size_t count,
-                               const struct gradstep_sgd_tensor *tensors);
-
-/**
- * Fills `hyper` with torch.optim's defaults.
- *
- * Errors: `hyper` is null or misaligned.
- */
-int32_t gradstep_adagrad_default(struct gradstep_adagrad *hyper);
-
-/**
- * Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
- *
- * Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
- */
-int32_t gradstep_adagrad_preset(struct gradstep_adagrad *hyper, int32_t preset);
-
-/**
- * Fills the state, `n` elements each, with the values that it starts from.
- *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
- */
-int32_t gradstep_adagrad_init(const struct gradstep_adagrad *hyper,
-                              size_t n,
-                              float *sum);
-
-/**
- * One step: updates `param` and the state in place from `grad`, `n` elements each.
- *
- * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
- * step on a part of each buffer, with the same `t`, is the same as on the whole.
- *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
- */
-int32_t gradstep_adagrad_step(const struct gradstep_adagrad *hyper,
-                              const struct gradstep_options *options,
-                              uint64_t t,
-                              size_t n,
-                              float *param,
-                              const float *grad,
-                              float *sum);
-
-/**
- * gradstep_adagrad_step() on `count` tensors in turn, after all of them have been checked.
- *
- * Errors: as gradstep_adagrad_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
- */
-int32_t gradstep_adagrad_step_list(const struct gradstep_adagrad *hyper,
-                                   const struct gradstep_options *options,
-                                   uint64_t t,
-                                   size_t count,
-                                   const struct gradstep_adagrad_tensor *tensors);
-
-/**
- * Fills `hyper` with torch.optim's defaults.
- *
- * Errors: `hyper` is null or misaligned.
- */
-int32_t gradstep_rmsprop_default(struct gradstep_rmsprop *hyper);
-
-/**
- * Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
- *
- * Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
- */
-int32_t gradstep_rmsprop_preset(struct gradstep_rmsprop *hyper, int32_t preset);
-
-/**
- * Fills the state, `n` elements each, with the values that it starts from. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
- *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
- */
-int32_t gradstep_rmsprop_init(const struct gradstep_rmsprop *hyper,
-                              size_t n,
-                              float *square_avg,
-                              float *grad_avg,
-                              float *momentum_buffer);
-
-/**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
- *
- * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
- * step on a part of each buffer, with the same `t`, is the same as on the whole.
- *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
- */
-int32_t gradstep_rmsprop_step(const struct gradstep_rmsprop *hyper,
-                              const struct gradstep_options *options,
-                              uint64_t t,
-                              size_t n,
-                              float *param,
-                              const float *grad,
-                              float *square_avg,
-                              float *grad_avg,
-                              float *momentum_buffer);
-
-/**
- * gradstep_rmsprop_step() on `count` tensors in turn, after all of them have been checked.
- *
- * Errors: as gradstep_rmsprop_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
- */
-int32_t gradstep_rmsprop_step_list(const struct gradstep_rmsprop *hyper,
-                                   const struct gradstep_options *options,
-                                   uint64_t t,
-                                   size_t count,
-                                   const struct gradstep_rmsprop_tensor *tensors);
-
-/**
- * Fills `hyper` with torch.optim's defaults.
- *
- * Errors: `hyper` is null or misaligned.
- */
-int32_t gradstep_adadelta_default(struct gradstep_adadelta *hyper);
-
-/**
- * Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
- *
- * Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
- */
-int32_t gradstep_adadelta_preset(struct gradstep_adadelta *hyper, int32_t preset);
-
-/**
- * Fills the state, `n` elements each, with the values that it starts from.
- *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
- */
-int32_t gradstep_adadelta_init(const struct gradstep_adadelta *hyper,
-                               size_t n,
-                               float *square_avg,
-                               float *acc_delta);
-
-/**
- * One step: updates `param` and the state in place from `grad`, `n` elements each.
- *
- * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
- * step on a part of each buffer, with the same `t`, is the same as on the whole.
- *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
- */
-int32_t gradstep_adadelta_step(const struct gradstep_adadelta *hyper,
-                               const struct gradstep_options *options,
-                               uint64_t t,
-                               size_t n,
-                               float *param,
-                               const float *grad,
-                               float *square_avg,
-                               float *acc_delta);
-
-/**
- * gradstep_adadelta_step() on `count` tensors in turn, after all of them have been checked.
- *
- * Errors: as gradstep_adadelta_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
- */
-int32_t gradstep_adadelta_step_list(const struct gradstep_adadelta *hyper,
-                                    const struct gradstep_options *options,
-                                    uint64_t t,
-                                    size_t count,
-                                    const struct gradstep_adadelta_tensor *tensors);
-
-/**
- * Fills `hyper` with torch.optim's defaults.
- *
- * Errors: `hyper` is null or misaligned.
- */
-int32_t gradstep_adam_default(struct gradstep_adam *hyper);
-
-/**
- * Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
- *
- * Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
- */
-int32_t gradstep_adam_preset(struct gradstep_adam *hyper, int32_t preset);
-
-/**
- * Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is NULL without AMSGrad.
- *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
- */
-int32_t gradstep_adam_init(const struct gradstep_adam *hyper,
-                           size_t n,
-                           float *exp_avg,
-                           float *exp_avg_sq,
-                           float *max_exp_avg_sq);
-
-/**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `max_exp_avg_sq` is NULL without AMSGrad.
- *
- * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
- * step on a part of each buffer, with the same `t`, is the same as on the whole.
- *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
- */
-int32_t gradstep_adam_step(const struct gradstep_adam *hyper,
-                           const struct gradstep_options *options,
-                           uint64_t t,
-                           size_t n,
-                           float *param,
-                           const float *grad,
-                           float *exp_avg,
-                           float *exp_avg_sq,
-                           float *max_exp_avg_sq);
-
-/**
- * gradstep_adam_step() on `count` tensors in turn, after all of them have been checked.
- *
- * Errors: as gradstep_adam_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
- */
-int32_t gradstep_adam_step_list(const struct gradstep_adam *hyper,
-                                const struct gradstep_options *options,
-                                uint64_t t,
-                                size_t count,
-                                const struct gradstep_adam_tensor *tensors);
-
-/**
- * Fills `hyper` with torch.optim's defaults.
- *
- * Errors: `hyper` is null or misaligned.
- */
-int32_t gradstep_adamw_default(struct gradstep_adamw *hyper);
-
-/**
- * Fills `hyper` with the defaults and conventions of a source, GRADSTEP_PRESET_*.
- *
- * Errors: `hyper` is null or misaligned; `preset` is not defined; the source has no such rule.
- */
-int32_t gradstep_adamw_preset(struct gradstep_adamw *hyper, int32_t preset);
-
-/**
- * Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is NULL without AMSGrad.
- *
- * Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
- * is missing or not used. Nothing is written then. `n` = 0 does nothing.
- */
-int32_t gradstep_adamw_init(const struct gradstep_adamw *hyper,
-                            size_t n,
-                            float *exp_avg,
-                            float *exp_avg_sq,
-                            float *max_exp_avg_sq);
-
-/**
- * One step: updates `param` and the state in place from `grad`, `n` elements each. `max_exp_avg_sq` is NULL without AMSGrad.
- *
- * `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
- * step on a part of each buffer, with the same `t`, is the same as on the whole.
- *
- * Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
- * or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
- * then. `n` = 0 does nothing, whatever the pointers.
- */
-int32_t gradstep_adamw_step(const struct gradstep_adamw *hyper,
-                            const struct gradstep_options *options,
-                            uint64_t t,
-                            size_t n,
-                            float *param,
-                            const float *grad,
-                            float *exp_avg,
-                            float *exp_avg_sq,
-                            float *max_exp_avg_sq);
-
-/**
- * gradstep_adamw_step() on `count` tensors in turn, after all of them have been checked.
- *
- * Errors: as gradstep_adamw_step(), for any of the tensors; what is written overlaps the list itself.
- * Nothing of any tensor is written then. `count` = 0 does nothing.
- */
-int32_t gradstep_adamw_step_list(const struct gradstep_adamw *hyper,
-                                 const struct gradstep_options *options,
-                                 uint64_t t,
-                                 size_t count,
-                                 const struct gradstep_adamw_tensor *tensors);
 
 #ifdef __cplusplus
 }  // extern "C"

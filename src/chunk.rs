@@ -55,6 +55,11 @@ pub fn chunk(n: usize, chunks: usize, index: usize) -> Result<Range<usize>, Erro
     }
     let lines = n.div_ceil(LINE);
     let (each, more) = (lines / chunks, lines % chunks);
-    let begin = |index: usize| (each * index + index.min(more)).saturating_mul(LINE).min(n);
+    // The last parts get the lines that are left over, so that the one line that may not be full
+    // is in one of them.
+    let begin = |index: usize| {
+        let lines = each * index + index.saturating_sub(chunks - more);
+        lines.saturating_mul(LINE).min(n)
+    };
     Ok(begin(index)..begin(index + 1))
 }

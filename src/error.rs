@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A refused call. Nothing was written.
 ///
-/// Two bytes without text, so that a microcontroller that never prints it pays nothing for the
+/// Four bytes without text, so that a microcontroller that never prints it pays nothing for the
 /// words; `Display` gives the sentence:
 ///
 /// ```
@@ -19,11 +19,22 @@ use core::fmt;
 pub struct Error {
     kind: ErrorKind,
     argument: Argument,
+    /// The tensor's place in a list, counted from 1; 0 is none.
+    tensor: u16,
 }
 
 impl Error {
+    /// The last place in a list that an error can tell from the next one.
+    const LAST_TENSOR: u16 = 0x7fff;
+
     pub(crate) const fn new(kind: ErrorKind, argument: Argument) -> Self {
-        Self { kind, argument }
+        Self { kind, argument, tensor: 0 }
+    }
+
+    /// The same error, of the tensor at `index`.
+    pub(crate) fn of_tensor(self, index: usize) -> Self {
+        let place = index.saturating_add(1).min(Self::LAST_TENSOR.into());
+        Self { tensor: place as u16, ..self }
     }
 
     /// Why the argument was refused.
@@ -35,11 +46,30 @@ impl Error {
     pub const fn argument(self) -> Argument {
         self.argument
     }
+
+    /// The index of the tensor, if the argument belongs to one of a list; 32,766 stands for all
+    /// from there on.
+    pub const fn tensor(self) -> Option<usize> {
+        match self.tensor {
+            0 => None,
+            place => Some(place as usize - 1),
+        }
+    }
+
+    /// As a number for C: the kind, the argument, and the tensor's place, in 8, 8 and 15 bits.
+    #[cfg(feature = "capi")]
+    pub(crate) const fn status(self) -> i32 {
+        (self.tensor as i32) << 16 | (self.argument as i32) << 8 | self.kind as i32
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.argument.name(), self.kind.message())
+        let (name, message) = (self.argument.name(), self.kind.message());
+        match self.tensor() {
+            None => write!(f, "{name} {message}"),
+            Some(index) => write!(f, "tensor {index}: {name} {message}"),
+        }
     }
 }
 
@@ -132,6 +162,8 @@ named! {
     WrongSize = 17 c"is not the size of this struct",
     /// The chunk's number is not below the number of chunks.
     OutOfRange = 18 c"must be less than the number of chunks",
+    /// Not zero.
+    NotZero = 19 c"must be 0",
 }
 
 named! {
@@ -225,6 +257,8 @@ named! {
     Begin = 42 c"begin",
     /// Where a chunk ends (C only).
     End = 43 c"end",
+    /// A field without a meaning yet (C only).
+    Reserved = 44 c"reserved",
 }
 
 /// The checks of hyperparameters, which are `f64` but reach the loop as `f32`: what is finite

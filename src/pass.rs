@@ -63,14 +63,10 @@ where
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (sweep, param, grad, state) = self.into_parts();
-
-        let (param, param_tail) = S::as_mut_simd_f32s(param);
-        let (grad, grad_tail) = S::as_simd_f32s(grad);
-        let (state, state_tail) = split(state, S::as_mut_simd_f32s);
-
-        sweep.blocks(param, grad, state, |x| Lanes::new(simd, x), Lanes::register);
-        sweep.sweep(param_tail, grad_tail, state_tail, |x: f32| x, |x| x);
+        let (sweep, slices) = self.into_parts();
+        let (registers, tail) = slices.cut(S::as_mut_simd_f32s, S::as_simd_f32s);
+        sweep.blocks(registers, |x| Lanes::new(simd, x), Lanes::register);
+        sweep.sweep(tail, |x: f32| x, |x| x);
     }
 }
 
@@ -80,31 +76,47 @@ where
 {
     #[inline(always)]
     fn with_scalars(self) {
-        let (sweep, param, grad, state) = self.into_parts();
-        sweep.blocks(param, grad, state, |x: f32| x, |x| x);
+        let (sweep, slices) = self.into_parts();
+        sweep.blocks(slices, |x: f32| x, |x| x);
     }
 }
 
 impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
     #[inline(always)]
-    fn into_parts(self) -> (Sweep<'a, K, L, N>, &'a mut [f32], &'a [f32], [&'a mut [f32]; N]) {
+    fn into_parts(self) -> (Sweep<'a, K, L, N>, Slices<'a, f32, N>) {
         let Pass { kernel, incoming, param, grad } = self.pass;
-        (Sweep { kernel, incoming, layout: PhantomData }, param, grad, self.state)
+        let sweep = Sweep { kernel, incoming, layout: PhantomData };
+        (sweep, Slices { param, grad, state: self.state })
     }
 }
 
-/// Cuts each of `N` slices in two.
-#[inline(always)]
-fn split<'a, A, B, C, const N: usize>(
-    slices: [&'a mut [A]; N],
-    cut: impl Fn(&'a mut [A]) -> (&'a mut [B], &'a mut [C]),
-) -> ([&'a mut [B]; N], [&'a mut [C]; N]) {
-    let mut heads = core::array::from_fn(|_| <&mut [B]>::default());
-    let mut tails = core::array::from_fn(|_| <&mut [C]>::default());
-    for ((slice, head), tail) in slices.into_iter().zip(&mut heads).zip(&mut tails) {
-        (*head, *tail) = cut(slice);
+/// All slices of a pass, in items of one kind: elements, registers or blocks.
+pub(crate) struct Slices<'a, X, const N: usize> {
+    param: &'a mut [X],
+    grad: &'a [X],
+    state: [&'a mut [X]; N],
+}
+
+impl<'a, X, const N: usize> Slices<'a, X, N> {
+    /// Cuts each slice in two.
+    #[inline(always)]
+    fn cut<Y, Z>(
+        self,
+        cut_mut: impl Fn(&'a mut [X]) -> (&'a mut [Y], &'a mut [Z]),
+        cut: impl Fn(&'a [X]) -> (&'a [Y], &'a [Z]),
+    ) -> (Slices<'a, Y, N>, Slices<'a, Z, N>) {
+        let (param_head, param_tail) = cut_mut(self.param);
+        let (grad_head, grad_tail) = cut(self.grad);
+        let mut heads = core::array::from_fn(|_| Default::default());
+        let mut tails = core::array::from_fn(|_| Default::default());
+        for ((slice, head), tail) in self.state.into_iter().zip(&mut heads).zip(&mut tails) {
+            (*head, *tail) = cut_mut(slice);
+        }
+        (
+            Slices { param: param_head, grad: grad_head, state: heads },
+            Slices { param: param_tail, grad: grad_tail, state: tails },
+        )
     }
-    (heads, tails)
 }
 
 /// What the loop does to one item of each slice.
@@ -122,37 +134,24 @@ where
     #[inline(always)]
     fn blocks<X: Copy, R: Real>(
         &self,
-        param: &mut [X],
-        grad: &[X],
-        state: [&mut [X]; N],
+        slices: Slices<'_, X, N>,
         load: impl Fn(X) -> R + Copy,
         store: impl Fn(R) -> X + Copy,
     ) {
-        let (param_blocks, param) = param.as_chunks_mut::<UNROLL>();
-        let (grad_blocks, grad) = grad.as_chunks::<UNROLL>();
-        let (state_blocks, state) = split(state, <[X]>::as_chunks_mut::<UNROLL>);
-
-        self.sweep(
-            param_blocks,
-            grad_blocks,
-            state_blocks,
-            |block| Block(block.map(load)),
-            |Block(block)| block.map(store),
-        );
-        self.sweep(param, grad, state, load, store);
+        let (blocks, rest) = slices.cut(<[X]>::as_chunks_mut::<UNROLL>, <[X]>::as_chunks::<UNROLL>);
+        self.sweep(blocks, |x| Block(x.map(load)), |Block(x)| x.map(store));
+        self.sweep(rest, load, store);
     }
 
     /// The loop, over items `X` that `load` and `store` turn into a [`Real`] and back.
     #[inline(always)]
     fn sweep<X: Copy, R: Real>(
         &self,
-        param: &mut [X],
-        grad: &[X],
-        state: [&mut [X]; N],
+        slices: Slices<'_, X, N>,
         load: impl Fn(X) -> R,
         store: impl Fn(R) -> X,
     ) {
-        Streams::<N>::zip(param, grad, state, |param, grad, state| {
+        Streams::zip(slices, |param, grad, state| {
             let mut registers = [load(*param); N];
             for (register, item) in registers.iter_mut().zip(&state) {
                 *register = load(**item);
@@ -167,20 +166,15 @@ where
     }
 }
 
-/// `N` state slices to walk through beside the parameter and the gradient.
-pub struct Streams<const N: usize>;
+/// `N` slices of state to walk through beside the parameter and the gradient.
+pub(crate) struct Streams<const N: usize>;
 
-/// Walks through `param`, `grad` and `N` more slices of the same length at once.
+/// Walks through all slices at once.
 ///
 /// One implementation per `N`, since only a chain of `zip`s of slice iterators is known to the
 /// standard library to need one counter and no bounds check: no panic path, in safe code.
-pub trait Zip<const N: usize> {
-    fn zip<X>(
-        param: &mut [X],
-        grad: &[X],
-        state: [&mut [X]; N],
-        each: impl FnMut(&mut X, &X, [&mut X; N]),
-    );
+pub(crate) trait Zip<const N: usize> {
+    fn zip<X>(slices: Slices<'_, X, N>, each: impl FnMut(&mut X, &X, [&mut X; N]));
 }
 
 macro_rules! zip {
@@ -188,9 +182,7 @@ macro_rules! zip {
         impl Zip<$n> for Streams<$n> {
             #[inline(always)]
             fn zip<X>(
-                param: &mut [X],
-                grad: &[X],
-                [$($slice),*]: [&mut [X]; $n],
+                Slices { param, grad, state: [$($slice),*] }: Slices<'_, X, $n>,
                 mut each: impl FnMut(&mut X, &X, [&mut X; $n]),
             ) {
                 for $pattern in param.iter_mut().zip(grad)$(.zip($slice))* {

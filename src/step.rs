@@ -77,10 +77,12 @@ impl<R: Rule> Step<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`apply`](Step::apply). Nothing of any tensor is written then.
+    /// Those of [`apply`](Step::apply), with the tensor's index. Nothing of any tensor is written
+    /// then.
     pub fn apply_list(&self, tensors: &mut [Tensor<'_, R>]) -> Result<(), Error> {
-        for tensor in &mut *tensors {
-            self.check(tensor.param, tensor.grad, &tensor.state.buffers_mut())?;
+        for (index, tensor) in tensors.iter_mut().enumerate() {
+            self.check(tensor.param, tensor.grad, &tensor.state.buffers_mut())
+                .map_err(|error| error.of_tensor(index))?;
         }
         for tensor in tensors {
             let buffers = tensor.state.buffers_mut().map(|buffer| buffer.map(|slice| &mut **slice));

@@ -1,6 +1,6 @@
 //! AdaDelta, from C.
 
-use super::call::{self, Hyper, Item, Raw, flag};
+use super::call::{self, Hyper, Item, Raw, flag, zero};
 use super::gradstep_options;
 use crate::error::{Argument, Error};
 use crate::rule::State;
@@ -15,7 +15,8 @@ use crate::{Adadelta, AdadeltaState};
 ///
 /// State: square_avg (v) and acc_delta (a); both start at 0.
 ///
-/// Fill it with gradstep_adadelta_default() or gradstep_adadelta_preset(), then set what you need.
+/// Always fill it with gradstep_adadelta_default() or gradstep_adadelta_preset() first, then set
+/// what you need: a struct of zeros has no use.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct gradstep_adadelta {
@@ -29,6 +30,8 @@ pub struct gradstep_adadelta {
     pub weight_decay: f64,
     /// 1 to go up the gradient. Default 0.
     pub maximize: i32,
+    /// Must be 0, as it is after a default or a preset.
+    pub reserved: i32,
 }
 
 /// One tensor of gradstep_adadelta_step_list(): n elements each.
@@ -51,6 +54,7 @@ impl Hyper for gradstep_adadelta {
     type Rule = Adadelta;
 
     fn to_rule(self) -> Result<Adadelta, Error> {
+        zero(self.reserved, Argument::Reserved)?;
         Ok(Adadelta {
             lr: self.lr,
             rho: self.rho,
@@ -67,6 +71,7 @@ impl Hyper for gradstep_adadelta {
             eps: rule.eps,
             weight_decay: rule.weight_decay,
             maximize: rule.maximize as i32,
+            reserved: 0,
         }
     }
 }
@@ -103,8 +108,8 @@ pub unsafe extern "C" fn gradstep_adadelta_preset(
 
 /// Fills the state, `n` elements each, with the values that it starts from.
 ///
-/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
-/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+/// another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adadelta_init(
     hyper: *const gradstep_adadelta,
@@ -120,9 +125,9 @@ pub unsafe extern "C" fn gradstep_adadelta_init(
 /// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
 /// step on a part of each buffer, with the same `t`, is the same as on the whole.
 ///
-/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
-/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
-/// then. `n` = 0 does nothing, whatever the pointers.
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+/// misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+/// is written then. `n` = 0 does nothing, whatever the pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adadelta_step(
     hyper: *const gradstep_adadelta,
@@ -140,8 +145,11 @@ pub unsafe extern "C" fn gradstep_adadelta_step(
 
 /// gradstep_adadelta_step() on `count` tensors in turn, after all of them have been checked.
 ///
-/// Errors: as gradstep_adadelta_step(), for any of the tensors; what is written overlaps the list itself.
-/// Nothing of any tensor is written then. `count` = 0 does nothing.
+/// Errors: as gradstep_adadelta_step(), for the tensor that gradstep_status_tensor() tells; what is
+/// written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+/// nothing.
+///
+/// Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adadelta_step_list(
     hyper: *const gradstep_adadelta,

@@ -14,7 +14,8 @@ use crate::{Adagrad, AdagradState, EpsPlacement};
 ///
 /// State: sum (s); starts at initial_accumulator_value, with which gradstep_adagrad_init() fills it.
 ///
-/// Fill it with gradstep_adagrad_default() or gradstep_adagrad_preset(), then set what you need.
+/// Always fill it with gradstep_adagrad_default() or gradstep_adagrad_preset() first, then set what
+/// you need: a struct of zeros has no use.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct gradstep_adagrad {
@@ -105,8 +106,8 @@ pub unsafe extern "C" fn gradstep_adagrad_preset(hyper: *mut gradstep_adagrad, p
 
 /// Fills the state, `n` elements each, with the values that it starts from.
 ///
-/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
-/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+/// another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adagrad_init(
     hyper: *const gradstep_adagrad,
@@ -121,9 +122,9 @@ pub unsafe extern "C" fn gradstep_adagrad_init(
 /// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
 /// step on a part of each buffer, with the same `t`, is the same as on the whole.
 ///
-/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
-/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
-/// then. `n` = 0 does nothing, whatever the pointers.
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+/// misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+/// is written then. `n` = 0 does nothing, whatever the pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adagrad_step(
     hyper: *const gradstep_adagrad,
@@ -140,8 +141,11 @@ pub unsafe extern "C" fn gradstep_adagrad_step(
 
 /// gradstep_adagrad_step() on `count` tensors in turn, after all of them have been checked.
 ///
-/// Errors: as gradstep_adagrad_step(), for any of the tensors; what is written overlaps the list itself.
-/// Nothing of any tensor is written then. `count` = 0 does nothing.
+/// Errors: as gradstep_adagrad_step(), for the tensor that gradstep_status_tensor() tells; what is
+/// written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+/// nothing.
+///
+/// Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adagrad_step_list(
     hyper: *const gradstep_adagrad,

@@ -1,6 +1,6 @@
 //! AdamW, from C.
 
-use super::call::{self, Hyper, Item, Raw, flag, known, optional};
+use super::call::{self, Hyper, Item, Raw, flag, known, optional, zero};
 use super::gradstep_options;
 use crate::error::{Argument, Error};
 use crate::rule::State;
@@ -12,7 +12,8 @@ use crate::{AdamState, AdamW, Amsgrad, EpsPlacement};
 ///
 /// State: exp_avg, exp_avg_sq, and with AMSGrad max_exp_avg_sq; all start at 0.
 ///
-/// Fill it with gradstep_adamw_default() or gradstep_adamw_preset(), then set what you need.
+/// Always fill it with gradstep_adamw_default() or gradstep_adamw_preset() first, then set what you
+/// need: a struct of zeros has no use.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct gradstep_adamw {
@@ -32,6 +33,8 @@ pub struct gradstep_adamw {
     pub eps_placement: i32,
     /// 1 to go up the gradient. Default 0.
     pub maximize: i32,
+    /// Must be 0, as it is after a default or a preset.
+    pub reserved: i32,
 }
 
 /// One tensor of gradstep_adamw_step_list(): n elements each.
@@ -56,6 +59,7 @@ impl Hyper for gradstep_adamw {
     type Rule = AdamW;
 
     fn to_rule(self) -> Result<AdamW, Error> {
+        zero(self.reserved, Argument::Reserved)?;
         Ok(AdamW {
             lr: self.lr,
             beta1: self.beta1,
@@ -78,6 +82,7 @@ impl Hyper for gradstep_adamw {
             amsgrad: rule.amsgrad as i32,
             eps_placement: rule.eps_placement as i32,
             maximize: rule.maximize as i32,
+            reserved: 0,
         }
     }
 }
@@ -113,10 +118,11 @@ pub unsafe extern "C" fn gradstep_adamw_preset(hyper: *mut gradstep_adamw, prese
     unsafe { call::preset(hyper, preset) }
 }
 
-/// Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is NULL without AMSGrad.
+/// Fills the state, `n` elements each, with the values that it starts from. `max_exp_avg_sq` is
+/// NULL without AMSGrad: anything else is refused.
 ///
-/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
-/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+/// another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adamw_init(
     hyper: *const gradstep_adamw,
@@ -128,14 +134,15 @@ pub unsafe extern "C" fn gradstep_adamw_init(
     unsafe { call::init(hyper, n, state(exp_avg, exp_avg_sq, max_exp_avg_sq)) }
 }
 
-/// One step: updates `param` and the state in place from `grad`, `n` elements each. `max_exp_avg_sq` is NULL without AMSGrad.
+/// One step: updates `param` and the state in place from `grad`, `n` elements each.
+/// `max_exp_avg_sq` is NULL without AMSGrad: anything else is refused.
 ///
 /// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
 /// step on a part of each buffer, with the same `t`, is the same as on the whole.
 ///
-/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
-/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
-/// then. `n` = 0 does nothing, whatever the pointers.
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+/// misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+/// is written then. `n` = 0 does nothing, whatever the pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adamw_step(
     hyper: *const gradstep_adamw,
@@ -154,8 +161,11 @@ pub unsafe extern "C" fn gradstep_adamw_step(
 
 /// gradstep_adamw_step() on `count` tensors in turn, after all of them have been checked.
 ///
-/// Errors: as gradstep_adamw_step(), for any of the tensors; what is written overlaps the list itself.
-/// Nothing of any tensor is written then. `count` = 0 does nothing.
+/// Errors: as gradstep_adamw_step(), for the tensor that gradstep_status_tensor() tells; what is
+/// written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+/// nothing.
+///
+/// Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_adamw_step_list(
     hyper: *const gradstep_adamw,

@@ -5,7 +5,7 @@ use core::mem::{align_of, size_of};
 use core::ops::Range;
 use core::slice;
 
-use super::{GRADSTEP_OK, gradstep_options, status_of};
+use super::{GRADSTEP_OK, gradstep_options};
 use crate::error::{Argument, Error, ErrorKind};
 use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset};
 use crate::{Backend, Rule, Step};
@@ -43,7 +43,7 @@ pub(super) fn optional(buffer: *mut f32) -> Option<*mut f32> {
 pub(super) fn status(result: Result<(), Error>) -> i32 {
     match result {
         Ok(()) => GRADSTEP_OK,
-        Err(error) => status_of(error),
+        Err(error) => error.status(),
     }
 }
 
@@ -71,6 +71,11 @@ pub(super) fn known<T: Numbered>(all: &[T], number: i32, argument: Argument) -> 
 
 pub(super) fn flag(number: i32, argument: Argument) -> Result<bool, Error> {
     known(&[false, true], number, argument)
+}
+
+/// A field without a meaning yet, so that it can have one later.
+pub(super) fn zero(number: i32, argument: Argument) -> Result<(), Error> {
+    if number == 0 { Ok(()) } else { Err(Error::new(ErrorKind::NotZero, argument)) }
 }
 
 /// Refuses a pointer through which a `T` can be neither read nor written.
@@ -207,11 +212,11 @@ pub(super) unsafe fn step_list<H: Hyper, I: Item>(
         // SAFETY: not null, aligned, and of a possible length; the rest the caller vouches for.
         // Nothing below writes to it, as is checked for each tensor.
         let tensors = unsafe { slice::from_raw_parts(tensors, count) };
-        for tensor in tensors {
-            for written in checked(&tensor.to_raw(), &step)?.into_iter().flatten() {
-                if written.overlaps(&list) {
-                    return Err(Error::new(ErrorKind::Overlap, Argument::Tensors));
-                }
+        for (index, tensor) in tensors.iter().enumerate() {
+            let written =
+                checked(&tensor.to_raw(), &step).map_err(|error| error.of_tensor(index))?;
+            if written.iter().flatten().any(|written| written.overlaps(&list)) {
+                return Err(Error::new(ErrorKind::Overlap, Argument::Tensors).of_tensor(index));
             }
         }
         for tensor in tensors {
@@ -229,8 +234,10 @@ struct Span {
 }
 
 impl Span {
+    /// Whether they share an address; an empty one shares none.
     fn overlaps(&self, other: &Span) -> bool {
-        self.addresses.start < other.addresses.end && other.addresses.start < self.addresses.end
+        let (a, b) = (&self.addresses, &other.addresses);
+        a.start.max(b.start) < a.end.min(b.end)
     }
 }
 

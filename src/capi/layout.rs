@@ -27,12 +27,12 @@ macro_rules! tensor {
 }
 
 const _: () = {
-    hyper!(gradstep_sgd, 4, 3, maximize);
+    hyper!(gradstep_sgd, 4, 4, reserved);
     hyper!(gradstep_adagrad, 5, 2, maximize);
     hyper!(gradstep_rmsprop, 6, 4, maximize);
-    hyper!(gradstep_adadelta, 4, 1, maximize);
-    hyper!(gradstep_adam, 5, 3, maximize);
-    hyper!(gradstep_adamw, 5, 3, maximize);
+    hyper!(gradstep_adadelta, 4, 2, reserved);
+    hyper!(gradstep_adam, 5, 4, reserved);
+    hyper!(gradstep_adamw, 5, 4, reserved);
 
     tensor!(gradstep_sgd_tensor, 3, momentum_buffer);
     tensor!(gradstep_adagrad_tensor, 3, sum);

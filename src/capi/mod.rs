@@ -27,7 +27,7 @@ pub use sgd::*;
 
 use core::ffi::c_char;
 
-use crate::error::{Argument, Error, ErrorKind};
+use crate::error::{Argument, ErrorKind};
 use crate::{Amsgrad, Backend, EpsPlacement, Preset};
 
 /// Major version: changes when a program must be compiled anew or changed.
@@ -47,6 +47,7 @@ pub const GRADSTEP_ERROR_MISALIGNED: i32 = 2;
 pub const GRADSTEP_ERROR_OVERLAP: i32 = 3;
 /// A length in bytes does not fit the address space.
 pub const GRADSTEP_ERROR_TOO_LONG: i32 = 4;
+// 5 is for slices of different lengths, which have one `n` in C.
 /// The hyperparameters need this state buffer, and it is null.
 pub const GRADSTEP_ERROR_MISSING: i32 = 6;
 /// The hyperparameters have no use for this state buffer, and it is not null.
@@ -73,6 +74,8 @@ pub const GRADSTEP_ERROR_UNAVAILABLE: i32 = 16;
 pub const GRADSTEP_ERROR_WRONG_SIZE: i32 = 17;
 /// The chunk's index is not below the number of chunks.
 pub const GRADSTEP_ERROR_OUT_OF_RANGE: i32 = 18;
+/// A reserved field is not 0.
+pub const GRADSTEP_ERROR_NOT_ZERO: i32 = 19;
 
 /// eps_placement: sqrt(v) + eps.
 pub const GRADSTEP_EPS_OUTSIDE: i32 = 0;
@@ -131,6 +134,7 @@ const _: () = {
     assert!(GRADSTEP_ERROR_UNAVAILABLE == ErrorKind::Unavailable as i32);
     assert!(GRADSTEP_ERROR_WRONG_SIZE == ErrorKind::WrongSize as i32);
     assert!(GRADSTEP_ERROR_OUT_OF_RANGE == ErrorKind::OutOfRange as i32);
+    assert!(GRADSTEP_ERROR_NOT_ZERO == ErrorKind::NotZero as i32);
 
     assert!(GRADSTEP_EPS_OUTSIDE == EpsPlacement::Outside as i32);
     assert!(GRADSTEP_EPS_INSIDE == EpsPlacement::Inside as i32);
@@ -190,8 +194,8 @@ pub unsafe extern "C" fn gradstep_options_default(
     unsafe { call::options_default(options, size) }
 }
 
-/// The library's version: (major << 16) | (minor << 8) | patch. Compare it with the
-/// GRADSTEP_VERSION_* macros of the header.
+/// The version of the library that runs, to compare with GRADSTEP_VERSION, that of the header:
+/// (major << 16) | (minor << 8) | patch.
 #[unsafe(no_mangle)]
 pub extern "C" fn gradstep_version() -> u32 {
     GRADSTEP_VERSION_MAJOR << 16 | GRADSTEP_VERSION_MINOR << 8 | GRADSTEP_VERSION_PATCH
@@ -216,12 +220,20 @@ pub extern "C" fn gradstep_status_message(status: i32) -> *const c_char {
 /// Never NULL; the text is constant and lives as long as the program.
 #[unsafe(no_mangle)]
 pub extern "C" fn gradstep_status_argument(status: i32) -> *const c_char {
-    let text = match Argument::from_number(status >> 8) {
+    let text = match Argument::from_number(status >> 8 & 0xff) {
         Some(argument) => argument.c_str(),
         None if status == GRADSTEP_OK => c"",
         None => c"status",
     };
     text.as_ptr()
+}
+
+/// The index of the tensor of a list that a call was refused for, or -1 if it is none of them.
+///
+/// 32766 stands for all tensors from there on.
+#[unsafe(no_mangle)]
+pub extern "C" fn gradstep_status_tensor(status: i32) -> i32 {
+    if status < 0 { -1 } else { (status >> 16) - 1 }
 }
 
 /// The name of the instruction set in use: "scalar", "neon", "simd128", "avx2" or "avx512".
@@ -259,9 +271,4 @@ pub unsafe extern "C" fn gradstep_chunk(
     end: *mut usize,
 ) -> i32 {
     unsafe { call::chunk(n, chunks, index, begin, end) }
-}
-
-/// A status: 0, or the kind of error in the low byte and the argument above it.
-fn status_of(error: Error) -> i32 {
-    (error.argument() as i32) << 8 | error.kind() as i32
 }

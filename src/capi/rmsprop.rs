@@ -19,7 +19,8 @@ use crate::{EpsPlacement, RmsProp, RmsPropState};
 /// State: square_avg (v), which starts at initial_square_avg; grad_avg (m), if and only if centered;
 /// momentum_buffer (b), if and only if momentum is above 0. The last two start at 0.
 ///
-/// Fill it with gradstep_rmsprop_default() or gradstep_rmsprop_preset(), then set what you need.
+/// Always fill it with gradstep_rmsprop_default() or gradstep_rmsprop_preset() first, then set what
+/// you need: a struct of zeros has no use.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct gradstep_rmsprop {
@@ -134,10 +135,12 @@ pub unsafe extern "C" fn gradstep_rmsprop_preset(hyper: *mut gradstep_rmsprop, p
     unsafe { call::preset(hyper, preset) }
 }
 
-/// Fills the state, `n` elements each, with the values that it starts from. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
+/// Fills the state, `n` elements each, with the values that it starts from. `grad_avg` is NULL
+/// unless centered: anything else is refused. `momentum_buffer` is NULL without momentum: anything
+/// else is refused.
 ///
-/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
-/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+/// another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_rmsprop_init(
     hyper: *const gradstep_rmsprop,
@@ -149,14 +152,16 @@ pub unsafe extern "C" fn gradstep_rmsprop_init(
     unsafe { call::init(hyper, n, state(square_avg, grad_avg, momentum_buffer)) }
 }
 
-/// One step: updates `param` and the state in place from `grad`, `n` elements each. `grad_avg` is NULL unless centered. `momentum_buffer` is NULL without momentum.
+/// One step: updates `param` and the state in place from `grad`, `n` elements each. `grad_avg` is
+/// NULL unless centered: anything else is refused. `momentum_buffer` is NULL without momentum:
+/// anything else is refused.
 ///
 /// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
 /// step on a part of each buffer, with the same `t`, is the same as on the whole.
 ///
-/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
-/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
-/// then. `n` = 0 does nothing, whatever the pointers.
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+/// misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+/// is written then. `n` = 0 does nothing, whatever the pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_rmsprop_step(
     hyper: *const gradstep_rmsprop,
@@ -175,8 +180,11 @@ pub unsafe extern "C" fn gradstep_rmsprop_step(
 
 /// gradstep_rmsprop_step() on `count` tensors in turn, after all of them have been checked.
 ///
-/// Errors: as gradstep_rmsprop_step(), for any of the tensors; what is written overlaps the list itself.
-/// Nothing of any tensor is written then. `count` = 0 does nothing.
+/// Errors: as gradstep_rmsprop_step(), for the tensor that gradstep_status_tensor() tells; what is
+/// written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+/// nothing.
+///
+/// Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_rmsprop_step_list(
     hyper: *const gradstep_rmsprop,

@@ -1,6 +1,6 @@
 //! Gradient descent, with optional momentum, from C.
 
-use super::call::{self, Hyper, Item, Raw, flag, optional};
+use super::call::{self, Hyper, Item, Raw, flag, optional, zero};
 use super::gradstep_options;
 use crate::error::{Argument, Error};
 use crate::rule::State;
@@ -16,7 +16,8 @@ use crate::{Sgd, SgdState};
 ///
 /// State: momentum_buffer (b), if and only if momentum is above 0; starts at 0.
 ///
-/// Fill it with gradstep_sgd_default() or gradstep_sgd_preset(), then set what you need.
+/// Always fill it with gradstep_sgd_default() or gradstep_sgd_preset() first, then set what you
+/// need: a struct of zeros has no use.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct gradstep_sgd {
@@ -34,6 +35,8 @@ pub struct gradstep_sgd {
     pub lr_inside: i32,
     /// 1 to go up the gradient. Default 0.
     pub maximize: i32,
+    /// Must be 0, as it is after a default or a preset.
+    pub reserved: i32,
 }
 
 /// One tensor of gradstep_sgd_step_list(): n elements each.
@@ -54,6 +57,7 @@ impl Hyper for gradstep_sgd {
     type Rule = Sgd;
 
     fn to_rule(self) -> Result<Sgd, Error> {
+        zero(self.reserved, Argument::Reserved)?;
         Ok(Sgd {
             lr: self.lr,
             momentum: self.momentum,
@@ -74,6 +78,7 @@ impl Hyper for gradstep_sgd {
             nesterov: rule.nesterov as i32,
             lr_inside: rule.lr_inside as i32,
             maximize: rule.maximize as i32,
+            reserved: 0,
         }
     }
 }
@@ -105,10 +110,11 @@ pub unsafe extern "C" fn gradstep_sgd_preset(hyper: *mut gradstep_sgd, preset: i
     unsafe { call::preset(hyper, preset) }
 }
 
-/// Fills the state, `n` elements each, with the values that it starts from. `momentum_buffer` is NULL without momentum.
+/// Fills the state, `n` elements each, with the values that it starts from. `momentum_buffer` is
+/// NULL without momentum: anything else is refused.
 ///
-/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps another,
-/// is missing or not used. Nothing is written then. `n` = 0 does nothing.
+/// Errors: a hyperparameter is outside its domain; a buffer is null, misaligned, or overlaps
+/// another, is missing or not used. Nothing is written then. `n` = 0 does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_sgd_init(
     hyper: *const gradstep_sgd,
@@ -118,14 +124,15 @@ pub unsafe extern "C" fn gradstep_sgd_init(
     unsafe { call::init(hyper, n, state(momentum_buffer)) }
 }
 
-/// One step: updates `param` and the state in place from `grad`, `n` elements each. `momentum_buffer` is NULL without momentum.
+/// One step: updates `param` and the state in place from `grad`, `n` elements each.
+/// `momentum_buffer` is NULL without momentum: anything else is refused.
 ///
 /// `t` counts the steps of the training run from 1. `options` may be NULL. `grad` is only read. A
 /// step on a part of each buffer, with the same `t`, is the same as on the whole.
 ///
-/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null, misaligned,
-/// or what is written overlaps another buffer; a buffer is missing or not used. Nothing is written
-/// then. `n` = 0 does nothing, whatever the pointers.
+/// Errors: a hyperparameter or option is outside its domain; `t` is 0; a pointer is null,
+/// misaligned, or what is written overlaps another buffer; a buffer is missing or not used. Nothing
+/// is written then. `n` = 0 does nothing, whatever the pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_sgd_step(
     hyper: *const gradstep_sgd,
@@ -142,8 +149,11 @@ pub unsafe extern "C" fn gradstep_sgd_step(
 
 /// gradstep_sgd_step() on `count` tensors in turn, after all of them have been checked.
 ///
-/// Errors: as gradstep_sgd_step(), for any of the tensors; what is written overlaps the list itself.
-/// Nothing of any tensor is written then. `count` = 0 does nothing.
+/// Errors: as gradstep_sgd_step(), for the tensor that gradstep_status_tensor() tells; what is
+/// written overlaps the list itself. Nothing of any tensor is written then. `count` = 0 does
+/// nothing.
+///
+/// Tensors may share memory with each other: then the later ones see what the earlier ones wrote.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gradstep_sgd_step_list(
     hyper: *const gradstep_sgd,
