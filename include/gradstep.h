@@ -41,12 +41,13 @@
 
 
 /**
- * Major version: changes when a program must be compiled anew or changed.
+ * Major version: changes when a program must be compiled anew or changed. While it is 0, the minor
+ * version does.
  */
 #define GRADSTEP_VERSION_MAJOR 0
 
 /**
- * Minor version: changes when something is added.
+ * Minor version: changes when something is added, and while the major version is 0, as that.
  */
 #define GRADSTEP_VERSION_MINOR 1
 

@@ -30,9 +30,10 @@ use core::ffi::c_char;
 use crate::error::{Argument, ErrorKind};
 use crate::{Amsgrad, Backend, EpsPlacement, Preset};
 
-/// Major version: changes when a program must be compiled anew or changed.
+/// Major version: changes when a program must be compiled anew or changed. While it is 0, the minor
+/// version does.
 pub const GRADSTEP_VERSION_MAJOR: u32 = 0;
-/// Minor version: changes when something is added.
+/// Minor version: changes when something is added, and while the major version is 0, as that.
 pub const GRADSTEP_VERSION_MINOR: u32 = 1;
 /// Patch version.
 pub const GRADSTEP_VERSION_PATCH: u32 = 0;

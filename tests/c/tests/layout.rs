@@ -1,0 +1,128 @@
+//! The structs' layout: asserted when the C and C++ files are compiled, compared with Rust's here,
+//! and asserted again for the other targets that a compiler at hand knows.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, c_char};
+use std::mem::{offset_of, size_of};
+use std::process::Command;
+
+use gradstep::capi::*;
+
+c_tests::c_tests! {
+    layout_version
+    layout_use
+}
+
+/// `struct layout_row` of layout.c.
+#[repr(C)]
+struct Row {
+    name: *const c_char,
+    field: *const c_char,
+    bytes: usize,
+}
+
+unsafe extern "C" {
+    fn layout_rows(count: *mut usize) -> *const Row;
+}
+
+/// Type and field (or "" for the size), as C has them.
+fn rows_of_c() -> BTreeMap<(String, String), usize> {
+    // SAFETY: C gives a constant array, its length, and texts that end with 0.
+    unsafe {
+        let mut count = 0;
+        let rows = layout_rows(&mut count);
+        let rows = std::slice::from_raw_parts(rows, count);
+        let text = |pointer: *const c_char| match pointer.is_null() {
+            true => String::new(),
+            false => CStr::from_ptr(pointer).to_str().unwrap().to_owned(),
+        };
+        rows.iter().map(|row| ((text(row.name), text(row.field)), row.bytes)).collect()
+    }
+}
+
+/// The same rows from Rust. The pattern fails to compile when a field is missing here.
+macro_rules! rows_of_rust {
+    ($($struct:ident { $($field:ident),* })*) => {{
+        $(let _ = |s: $struct| { let $struct { $($field: _),* } = s; };)*
+        BTreeMap::from([$(
+            ((stringify!($struct).into(), String::new()), size_of::<$struct>()),
+            $(((stringify!($struct).into(), stringify!($field).into()), offset_of!($struct, $field)),)*
+        )*])
+    }};
+}
+
+#[test]
+fn c_and_rust_agree() {
+    let rust = rows_of_rust! {
+        gradstep_options { size, grad_scale, grad_clamp }
+        gradstep_sgd {
+            lr, momentum, dampening, weight_decay, nesterov, lr_inside, maximize, reserved
+        }
+        gradstep_sgd_tensor { n, param, grad, momentum_buffer }
+        gradstep_adagrad {
+            lr, lr_decay, eps, weight_decay, initial_accumulator_value, eps_placement, maximize
+        }
+        gradstep_adagrad_tensor { n, param, grad, sum }
+        gradstep_rmsprop {
+            lr, alpha, eps, weight_decay, momentum, initial_square_avg, centered, eps_placement,
+            lr_inside, maximize
+        }
+        gradstep_rmsprop_tensor { n, param, grad, square_avg, grad_avg, momentum_buffer }
+        gradstep_adadelta { lr, rho, eps, weight_decay, maximize, reserved }
+        gradstep_adadelta_tensor { n, param, grad, square_avg, acc_delta }
+        gradstep_adam {
+            lr, beta1, beta2, eps, weight_decay, amsgrad, eps_placement, maximize, reserved
+        }
+        gradstep_adam_tensor { n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq }
+        gradstep_adamw {
+            lr, beta1, beta2, eps, weight_decay, amsgrad, eps_placement, maximize, reserved
+        }
+        gradstep_adamw_tensor { n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq }
+    };
+    assert_eq!(rows_of_c(), rust);
+    println!("layout: {} sizes and places", rust.len());
+}
+
+/// The header, and the layout in it, for targets without a C library: only clang's own headers.
+#[test]
+fn other_targets_have_the_layout() {
+    let targets = [
+        "x86_64-linux-gnu",
+        "i386-linux-gnu",
+        "x86_64-pc-windows-msvc",
+        "aarch64-none-elf",
+        "thumbv6m-none-eabi",
+        "thumbv7em-none-eabihf",
+        "riscv32-unknown-elf",
+        "riscv64-unknown-elf",
+        "wasm32-unknown-unknown",
+    ];
+    if Command::new("clang").arg("--version").output().is_err() {
+        println!("layout: no clang here, so no other target was asked");
+        return;
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    for target in targets {
+        for (standard, file) in [("c11", "layout.c"), ("c99", "layout.c"), ("c++17", "layout.cpp")]
+        {
+            if standard == "c99" && target != "x86_64-linux-gnu" {
+                continue;
+            }
+            let output = Command::new("clang")
+                .args([&format!("--target={target}"), &format!("-std={standard}")])
+                .args(["-ffreestanding", "-nostdlibinc", "-nostdinc++", "-fsyntax-only"])
+                .args(["-Wall", "-Wextra", "-Werror", "-Wno-c11-extensions", "-DLAYOUT_ONLY"])
+                .args(["-Wno-unused-command-line-argument"])
+                .arg(format!("-I{root}/../../include"))
+                .arg(format!("{root}/c/{file}"))
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{target}, {standard}:\n{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        println!("layout: {target}");
+    }
+}
