@@ -279,6 +279,12 @@ pub(crate) mod check {
         require((x as f32).is_finite(), ErrorKind::NotFinite, argument)
     }
 
+    /// A number computed from hyperparameters that are finite each, as the loop gets it.
+    pub(crate) fn rounded(x: f64, argument: Argument) -> Result<f32, Error> {
+        finite(x, argument)?;
+        Ok(x as f32)
+    }
+
     pub(crate) fn fraction(x: f64, argument: Argument) -> Result<(), Error> {
         require((0.0..=1.0).contains(&x), ErrorKind::NotAFraction, argument)
     }

@@ -5,6 +5,7 @@
 //! one ends and the next begins, nor how a caller cuts the slice.
 
 use core::marker::PhantomData;
+use core::slice;
 
 use pulp::{Simd, WithSimd};
 
@@ -66,7 +67,31 @@ where
         let (sweep, slices) = self.into_parts();
         let (registers, tail) = slices.cut(S::as_mut_simd_f32s, S::as_simd_f32s);
         sweep.blocks(registers, |x| Lanes::new(simd, x), Lanes::register);
-        sweep.sweep(tail, |x: f32| x, |x| x);
+
+        if tail.param.is_empty() {
+            return;
+        }
+        if S::F32_LANES <= 4 {
+            return sweep.sweep(tail, |x: f32| x, |x| x);
+        }
+        // In wide registers what is left goes through a part of one: at once, where up to 15
+        // elements would take their turns. Nobody reads the other lanes, which hold zeros.
+        let mut param = simd.partial_load_f32s(tail.param);
+        let grad = simd.partial_load_f32s(tail.grad);
+        let mut state = [grad; N];
+        for (register, slice) in state.iter_mut().zip(&tail.state) {
+            *register = simd.partial_load_f32s(slice);
+        }
+        let registers = Slices {
+            param: slice::from_mut(&mut param),
+            grad: slice::from_ref(&grad),
+            state: state.each_mut().map(slice::from_mut),
+        };
+        sweep.sweep(registers, |x| Lanes::new(simd, x), Lanes::register);
+        simd.partial_store_f32s(tail.param, param);
+        for (slice, register) in tail.state.into_iter().zip(state) {
+            simd.partial_store_f32s(slice, register);
+        }
     }
 }
 
@@ -83,10 +108,21 @@ where
 
 impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
     #[inline(always)]
-    fn into_parts(self) -> (Sweep<'a, K, L, N>, Slices<'a, f32, N>) {
+    fn into_parts(self) -> (Sweep<K, L, N>, Slices<'a, f32, N>) {
         let Pass { kernel, incoming, param, grad } = self.pass;
-        let sweep = Sweep { kernel, incoming, layout: PhantomData };
-        (sweep, Slices { param, grad, state: self.state })
+        // By value: behind a reference, the scalars might be part of a slice for all that the
+        // compiler knows, and it would load and test them again after every store.
+        let sweep = Sweep { kernel: *kernel, incoming: *incoming, layout: PhantomData };
+        // The lengths have been found equal. This way the compiler sees that they are, and counts
+        // once for all slices.
+        let shorter = |n: usize, slice: &&mut [f32]| n.min(slice.len());
+        let n = self.state.iter().fold(param.len().min(grad.len()), shorter);
+        let slices = Slices { param, grad, state: self.state };
+        let (slices, _) = slices.cut(
+            |slice| slice.split_at_mut_checked(n).unwrap_or_default(),
+            |slice| slice.split_at_checked(n).unwrap_or_default(),
+        );
+        (sweep, slices)
     }
 }
 
@@ -120,13 +156,13 @@ impl<'a, X, const N: usize> Slices<'a, X, N> {
 }
 
 /// What the loop does to one item of each slice.
-struct Sweep<'a, K: Kernel, L, const N: usize> {
-    kernel: &'a K,
-    incoming: &'a Incoming,
+struct Sweep<K: Kernel, L, const N: usize> {
+    kernel: K,
+    incoming: Incoming,
     layout: PhantomData<L>,
 }
 
-impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Sweep<'_, K, L, N>
+impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Sweep<K, L, N>
 where
     Streams<N>: Zip<N>,
 {

@@ -156,7 +156,7 @@ pub trait Rule: Hyperparameters {
     /// A hyperparameter is outside its domain, or a buffer is missing or not used. Nothing is
     /// written then.
     fn init(&self, state: StateOf<Self, &mut [f32]>) -> Result<(), Error> {
-        self.at(1)?;
+        self.at(SETTLED)?;
         let buffers = state.into_buffers();
         present_as_expected::<Self::Kernel, _>(&buffers, self.expects())?;
         for (buffer, value) in buffers.into_iter().zip(self.initial()) {
@@ -334,6 +334,9 @@ pub(crate) fn present_as_expected<K: Kernel, T>(
     }
     Ok(())
 }
+
+/// A step so late that nothing depends on how late it is: for checks of hyperparameters alone.
+pub(crate) const SETTLED: u64 = u64::MAX;
 
 /// `1 - beta^t`, in f64.
 ///

@@ -7,7 +7,7 @@ use core::slice;
 
 use super::{GRADSTEP_OK, gradstep_options};
 use crate::error::{Argument, Error, ErrorKind};
-use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset};
+use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, SETTLED};
 use crate::{Backend, Rule, Step};
 
 /// A rule's hyperparameters as C sees them.
@@ -143,7 +143,7 @@ pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*m
     status((|| {
         // SAFETY: as the caller vouches.
         let rule = unsafe { read(hyper, Argument::Hyper) }?.to_rule()?;
-        let step = rule.at(1)?;
+        let step = rule.at(SETTLED)?;
         let spans = written(n, &state, &step)?;
         disjoint(&spans)?;
         for (buffer, value) in state.into_iter().zip(rule.initial()) {

@@ -163,7 +163,7 @@ impl AdamKernel {
             inside_root: inside_root as f32,
             outside_root: outside_root as f32,
             eps: adam.eps as f32,
-            step_size: (adam.lr * of_step / correction1) as f32,
+            step_size: check::rounded(adam.lr * of_step / correction1, Argument::Lr)?,
             eps_inside: adam.eps_placement == EpsPlacement::Inside,
         })
     }

@@ -164,7 +164,7 @@ impl Hyperparameters for Sgd {
         let (inner, outer) = if inside { (self.lr, 1.0) } else { (1.0, self.lr) };
         Ok(SgdKernel {
             momentum: self.momentum as f32,
-            gradient_weight: (kept * inner) as f32,
+            gradient_weight: check::rounded(kept * inner, Argument::Lr)?,
             step_size: outer as f32,
             nesterov: self.nesterov,
         })

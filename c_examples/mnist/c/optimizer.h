@@ -1,0 +1,49 @@
+/*
+ * The eight optimizers of gradstep behind one interface. The only file that speaks to gradstep.
+ *
+ * Owns the optimizer's state, as large as the rule needs; a step updates all tensors of a network with one call and
+ * allocates nothing. It knows nothing of layers, digits or epochs.
+ */
+#ifndef MNIST_OPTIMIZER_H
+#define MNIST_OPTIMIZER_H
+
+#include "failure.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    OPTIMIZER_SGD,
+    OPTIMIZER_MOMENTUM,
+    OPTIMIZER_NESTEROV,
+    OPTIMIZER_ADAGRAD,
+    OPTIMIZER_RMSPROP,
+    OPTIMIZER_ADADELTA,
+    OPTIMIZER_ADAM,
+    OPTIMIZER_ADAMW
+} optimizer_kind;
+
+/* Where a tensor lies in the arrays of parameters and gradients. */
+typedef struct {
+    size_t offset, count;
+} optimizer_tensor;
+
+typedef struct optimizer optimizer;
+
+/*
+ * `preset` is one of gradstep's GRADSTEP_PRESET_*: the defaults and the conventions of PyTorch, Keras and so on. The
+ * momentum of `momentum` and `nesterov` is the preset's, or 0.9 where the preset has none. `params` and `gradient` are
+ * the arrays that each step reads and updates.
+ */
+optimizer *optimizer_create(int32_t kind, int32_t preset, double lr, float *params, const float *gradient,
+                            const optimizer_tensor *tensors, size_t tensor_count, failure *why);
+void optimizer_destroy(optimizer *o);
+
+/* One step at this rate. The step counter is part of the optimizer: the first step is 1. */
+bool optimizer_step(optimizer *o, double lr, failure *why);
+
+/* Makes gradstep use one instruction set ("scalar", "avx2", ...); fails where the machine lacks it. */
+bool optimizer_force_backend(const char *name, failure *why);
+const char *optimizer_backend(void);
+
+#endif

@@ -1,0 +1,249 @@
+#include "train.h"
+
+#include "optimizer.h"
+#include "rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What one shard of a batch works with; no two shards share memory that either writes. */
+typedef struct {
+    lanes *values, *slopes;
+    float *gradient;
+    score score;
+} shard;
+
+struct trainer {
+    net net;
+    digits train;
+    train_settings settings;
+    float *params, *gradient;
+    shard shards[SHARDS];
+    uint32_t *order;
+    rng order_rng;
+    optimizer *optimizer;
+    uint64_t step, epoch;
+    double optimizer_seconds;
+};
+
+/* Some digits to pass through the network, forward only or forward and backward. */
+typedef struct {
+    trainer *trainer;
+    const train_host *host;
+    digits digits;
+    const uint32_t *order; /* NULL: as they come */
+    size_t count;
+    bool learn;
+    uint64_t dropout_key;
+} batch;
+
+/* Groups of LANES digits, the last one perhaps not full. */
+static size_t group_count(const batch *b) {
+    return (b->count + LANES - 1) / LANES;
+}
+
+/* None of them without work. */
+static size_t shard_count(const batch *b) {
+    const size_t groups = group_count(b);
+    return groups < SHARDS ? groups : SHARDS;
+}
+
+/* ---- one shard ---- */
+
+static void load(const batch *b, size_t first, size_t count, lanes *values, uint8_t *labels) {
+    for (size_t s = 0; s < LANES; s++) {
+        /* The last group repeats its first digit in unused lanes; its slopes are zero there. */
+        const size_t place = s < count ? first + s : first;
+        const size_t digit = b->order == NULL ? place : b->order[place];
+        const uint8_t *pixels = b->digits.pixels + digit * PIXELS;
+        for (size_t i = 0; i < PIXELS; i++) {
+            values[i][s] = (float)pixels[i] * (1.0f / 255.0f);
+        }
+        labels[s] = b->digits.labels[digit];
+    }
+}
+
+/* The groups are dealt to the shards in contiguous runs, whose bounds depend on the batch size alone. */
+static void run_shard(void *context, size_t index) {
+    const batch *b = context;
+    trainer *t = b->trainer;
+    shard *own = &t->shards[index];
+    own->score = (score){0};
+    if (b->learn) {
+        memset(own->gradient, 0, t->net.param_count * sizeof *own->gradient);
+    }
+    const size_t groups = group_count(b);
+    const size_t shards = shard_count(b);
+    for (size_t g = groups * index / shards; g < groups * (index + 1) / shards; g++) {
+        const size_t first = g * LANES;
+        const size_t count = b->count - first < LANES ? b->count - first : LANES;
+        uint8_t labels[LANES];
+        load(b, first, count, own->values, labels);
+        if (b->learn) {
+            const dropout drop = {b->dropout_key, first};
+            net_forward(&t->net, t->params, own->values, &drop);
+            net_score(&t->net, own->values, labels, count, 1.0 / (double)b->count, own->slopes, &own->score);
+            net_backward(&t->net, t->params, own->values, own->slopes, &drop, own->gradient);
+        } else {
+            net_forward(&t->net, t->params, own->values, NULL);
+            net_score(&t->net, own->values, labels, count, 1.0, NULL, &own->score);
+        }
+    }
+}
+
+static score run_batch(batch *b) {
+    trainer *t = b->trainer;
+    const size_t shards = shard_count(b);
+    b->host->parallel(b->host->context, shards, run_shard, b);
+    score sum = {0};
+    for (size_t i = 0; i < shards; i++) {
+        sum.loss += t->shards[i].score.loss;
+        sum.correct += t->shards[i].score.correct;
+    }
+    return sum;
+}
+
+static void add_gradients(trainer *t, size_t shards) {
+    memcpy(t->gradient, t->shards[0].gradient, t->net.param_count * sizeof *t->gradient);
+    for (size_t i = 1; i < shards; i++) {
+        const float *restrict part = t->shards[i].gradient;
+        float *restrict sum = t->gradient;
+        for (size_t j = 0; j < t->net.param_count; j++) {
+            sum[j] += part[j];
+        }
+    }
+}
+
+/* ---- the trainer ---- */
+
+static lanes *new_lanes(size_t count) {
+    return aligned_alloc(sizeof(lanes), count * sizeof(lanes));
+}
+
+static bool allocate(trainer *t, failure *why) {
+    const size_t params = t->net.param_count;
+    const size_t activations = t->net.activation_count;
+    t->params = calloc(params, sizeof *t->params);
+    t->gradient = calloc(params, sizeof *t->gradient);
+    t->order = calloc(t->train.count, sizeof *t->order);
+    bool good = t->params != NULL && t->gradient != NULL && t->order != NULL;
+    for (size_t i = 0; i < SHARDS; i++) {
+        shard *s = &t->shards[i];
+        s->values = new_lanes(activations);
+        s->slopes = new_lanes(activations);
+        s->gradient = calloc(params, sizeof *s->gradient);
+        good = good && s->values != NULL && s->slopes != NULL && s->gradient != NULL;
+    }
+    return good || fail(why, "out of memory for %zu weights and %zu digits", params, t->train.count);
+}
+
+trainer *trainer_create(digits train, train_settings settings, failure *why) {
+    if (settings.batch_size == 0) {
+        fail(why, "batch size: must be at least 1");
+        return NULL;
+    }
+    trainer *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        fail(why, "out of memory");
+        return NULL;
+    }
+    if (settings.model == MODEL_TF) {
+        net_tf(&t->net);
+    } else {
+        net_lenet(&t->net, settings.conv1, settings.conv2, settings.hidden);
+    }
+    t->train = train;
+    t->settings = settings;
+    if (settings.batch_size > train.count) {
+        t->settings.batch_size = train.count;
+    }
+    const net *n = &t->net;
+    optimizer_tensor tensors[MAX_TENSORS];
+    for (size_t i = 0; i < n->tensor_count; i++) {
+        tensors[i] = (optimizer_tensor){n->tensors[i].offset, n->tensors[i].count};
+    }
+    if (allocate(t, why)) {
+        t->optimizer = optimizer_create(settings.optimizer, settings.preset, settings.lr, t->params, t->gradient,
+                                        tensors, n->tensor_count, why);
+    }
+    if (t->optimizer == NULL) {
+        trainer_destroy(t);
+        return NULL;
+    }
+    net_init(n, settings.seed, t->params);
+    t->order_rng = rng_stream(settings.seed, STREAM_ORDER);
+    for (size_t i = 0; i < train.count; i++) {
+        t->order[i] = (uint32_t)i;
+    }
+    return t;
+}
+
+void trainer_destroy(trainer *t) {
+    if (t == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < SHARDS; i++) {
+        free(t->shards[i].values);
+        free(t->shards[i].slopes);
+        free(t->shards[i].gradient);
+    }
+    optimizer_destroy(t->optimizer);
+    free(t->order);
+    free(t->gradient);
+    free(t->params);
+    free(t);
+}
+
+/* The rate of the step after `step` others. */
+static double rate(const train_settings *s, uint64_t step) {
+    if (s->decay_steps == 0) {
+        return s->lr;
+    }
+    return step < s->decay_steps ? s->lr * (1.0 - (double)step / (double)s->decay_steps) : 0.0;
+}
+
+static bool train_batch(trainer *t, const train_host *host, size_t first, size_t count, score *out, failure *why) {
+    rng dropout_rng = rng_stream(t->settings.seed + t->step, STREAM_DROPOUT);
+    batch b = {t, host, t->train, t->order + first, count, true, rng_next(&dropout_rng)};
+    *out = run_batch(&b);
+    add_gradients(t, shard_count(&b));
+    const double lr = rate(&t->settings, t->step);
+    const double start = host->seconds(host->context);
+    const bool good = optimizer_step(t->optimizer, lr, why);
+    t->optimizer_seconds += host->seconds(host->context) - start;
+    t->step++;
+    return good;
+}
+
+bool trainer_epoch(trainer *t, const train_host *host, failure *why) {
+    t->epoch++;
+    rng_shuffle(&t->order_rng, t->order, t->train.count);
+    for (size_t first = 0; first < t->train.count; first += t->settings.batch_size) {
+        const size_t rest = t->train.count - first;
+        const size_t count = rest < t->settings.batch_size ? rest : t->settings.batch_size;
+        score sum;
+        if (!train_batch(t, host, first, count, &sum, why)) {
+            return false;
+        }
+        const batch_report report = {t->step, t->epoch, sum.loss / (double)count, (double)sum.correct / (double)count,
+                                     t->optimizer_seconds};
+        if (!host->after_batch(host->context, &report)) {
+            break;
+        }
+    }
+    return true;
+}
+
+evaluation trainer_evaluate(trainer *t, const train_host *host, digits test) {
+    batch b = {t, host, test, NULL, test.count, false, 0};
+    const score sum = run_batch(&b);
+    return (evaluation){sum.loss / (double)test.count, (double)sum.correct / (double)test.count};
+}
+
+uint64_t trainer_hash(const trainer *t) {
+    return net_hash(&t->net, t->params);
+}
+
+size_t trainer_param_count(const trainer *t) {
+    return t->net.param_count;
+}

@@ -1,0 +1,69 @@
+/*
+ * Training: shuffled batches, gradients, steps, evaluation.
+ *
+ * The result depends on the network, the data, the seed and the optimizer, to the last bit, and not on the number of
+ * threads: a batch is cut into up to SHARDS parts, by its size alone, each part sums its gradient for itself, and the
+ * sums are added in order. Who computes the parts is the caller's business: `parallel_for` may use threads or a loop.
+ *
+ * It starts no thread, reads no clock, prints nothing and opens no file: all of that comes in as callbacks.
+ */
+#ifndef MNIST_TRAIN_H
+#define MNIST_TRAIN_H
+
+#include "failure.h"
+#include "idx.h"
+#include "net.h"
+
+enum { SHARDS = 8 };
+
+/* What training on one batch did. */
+typedef struct {
+    uint64_t step;            /* steps so far, this one included */
+    uint64_t epoch;           /* 1 in the first */
+    double loss;              /* mean over the batch, before the step */
+    double accuracy;          /* likewise, 0 .. 1 */
+    double optimizer_seconds; /* spent in the optimizer's steps since the start */
+} batch_report;
+
+typedef struct {
+    double loss, accuracy;
+} evaluation;
+
+/* Calls body(body_context, i) for each i below count, in any order, from any thread, and returns when all are done. */
+typedef void parallel_for(void *context, size_t count, void (*body)(void *body_context, size_t index),
+                          void *body_context);
+
+/* The outside world. */
+typedef struct {
+    void *context;
+    parallel_for *parallel;
+    double (*seconds)(void *context);                              /* a monotonic clock */
+    bool (*after_batch)(void *context, const batch_report *batch); /* false ends the epoch */
+} train_host;
+
+enum { MODEL_LENET = 0, MODEL_TF = 1 };
+
+typedef struct {
+    int32_t model;
+    size_t conv1, conv2, hidden; /* LeNet's widths */
+    uint64_t seed;
+    size_t batch_size; /* more than the digits means all of them */
+    int32_t optimizer, preset;
+    double lr;
+    uint64_t decay_steps; /* over so many steps the rate falls linearly to zero; 0: it stays */
+} train_settings;
+
+typedef struct trainer trainer;
+
+/* `digits` belong to the caller and must outlive the trainer. */
+trainer *trainer_create(digits train, train_settings settings, failure *why);
+void trainer_destroy(trainer *t);
+
+/* Every digit once, in a fresh order. */
+bool trainer_epoch(trainer *t, const train_host *host, failure *why);
+
+evaluation trainer_evaluate(trainer *t, const train_host *host, digits test);
+uint64_t trainer_hash(const trainer *t);
+size_t trainer_param_count(const trainer *t);
+
+#endif

@@ -1,0 +1,330 @@
+//! The C side, made safe: the only `unsafe` code of the demo. The declarations mirror `c/idx.h`, `c/train.h`,
+//! `c/optimizer.h` and `c/gradient_check.h`.
+
+#![allow(unsafe_code)]
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
+
+use gradstep as _; // its C symbols are what `c/optimizer.c` calls
+
+/// `failure` of `c/failure.h`.
+#[repr(C)]
+struct Failure {
+    text: [c_char; 320],
+}
+
+impl Failure {
+    fn new() -> Self {
+        Self { text: [0; 320] }
+    }
+
+    fn error(&self) -> anyhow::Error {
+        // SAFETY: the C side writes the text with vsnprintf, which terminates it; at first it is empty.
+        let text = unsafe { CStr::from_ptr(self.text.as_ptr()) };
+        anyhow!("{}", text.to_string_lossy())
+    }
+}
+
+#[repr(C)]
+struct IdxFile {
+    name: *const c_char,
+    bytes: *const u8,
+    length: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RawDigits {
+    pixels: *const u8,
+    labels: *const u8,
+    count: usize,
+}
+
+/// What training on one batch did.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BatchReport {
+    /// Steps so far, this one included.
+    pub step: u64,
+    /// 1 in the first.
+    pub epoch: u64,
+    /// The mean over the batch, before the step.
+    pub loss: f64,
+    /// Likewise, 0 to 1.
+    pub accuracy: f64,
+    /// Spent in the optimizer's steps since the start.
+    pub optimizer_seconds: f64,
+}
+
+/// How well a network does on some digits.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation {
+    /// Mean cross-entropy, in nats.
+    pub loss: f64,
+    /// 0 to 1.
+    pub accuracy: f64,
+}
+
+/// What to train, and how.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Settings {
+    pub model: i32,
+    pub conv1: usize,
+    pub conv2: usize,
+    pub hidden: usize,
+    pub seed: u64,
+    pub batch_size: usize,
+    pub optimizer: i32,
+    pub preset: i32,
+    pub lr: f64,
+    pub decay_steps: u64,
+}
+
+type Body = unsafe extern "C" fn(*mut c_void, usize);
+
+#[repr(C)]
+struct RawHost {
+    context: *const c_void,
+    parallel: unsafe extern "C" fn(*const c_void, usize, Body, *mut c_void),
+    seconds: unsafe extern "C" fn(*const c_void) -> f64,
+    after_batch: unsafe extern "C" fn(*const c_void, *const BatchReport) -> bool,
+}
+
+enum RawTrainer {}
+
+unsafe extern "C" {
+    fn idx_parse(images: IdxFile, labels: IdxFile, out: *mut RawDigits, why: *mut Failure) -> bool;
+    fn trainer_create(train: RawDigits, settings: Settings, why: *mut Failure) -> *mut RawTrainer;
+    fn trainer_destroy(trainer: *mut RawTrainer);
+    fn trainer_epoch(trainer: *mut RawTrainer, host: *const RawHost, why: *mut Failure) -> bool;
+    fn trainer_evaluate(
+        trainer: *mut RawTrainer,
+        host: *const RawHost,
+        test: RawDigits,
+    ) -> Evaluation;
+    fn trainer_hash(trainer: *const RawTrainer) -> u64;
+    fn trainer_param_count(trainer: *const RawTrainer) -> usize;
+    fn optimizer_force_backend(name: *const c_char, why: *mut Failure) -> bool;
+    fn optimizer_backend() -> *const c_char;
+    safe fn gradient_check(model: i32) -> f64;
+}
+
+/// The bytes of one IDX file, and its name for messages.
+#[derive(Debug)]
+pub struct File {
+    /// For messages.
+    pub name: String,
+    /// The whole file, uncompressed.
+    pub bytes: Cow<'static, [u8]>,
+}
+
+/// Digits with their labels, validated.
+pub struct Digits {
+    raw: RawDigits,
+    _files: [File; 2], // where `raw` points to
+}
+
+// SAFETY: `raw` points into the two files, which nobody writes to.
+unsafe impl Send for Digits {}
+// SAFETY: as above.
+unsafe impl Sync for Digits {}
+
+impl Digits {
+    /// Checks the two files; the error names the one at fault.
+    pub fn parse(images: File, labels: File) -> Result<Self> {
+        let names = [CString::new(images.name.as_str())?, CString::new(labels.name.as_str())?];
+        let file = |name: &CString, file: &File| IdxFile {
+            name: name.as_ptr(),
+            bytes: file.bytes.as_ptr(),
+            length: file.bytes.len(),
+        };
+        let mut raw = RawDigits { pixels: std::ptr::null(), labels: std::ptr::null(), count: 0 };
+        let mut why = Failure::new();
+        // SAFETY: names and bytes live through the call, and the lengths are those of the bytes.
+        if !unsafe {
+            idx_parse(file(&names[0], &images), file(&names[1], &labels), &mut raw, &mut why)
+        } {
+            return Err(why.error());
+        }
+        // The bytes of a `Vec` or a static slice stay where they are when their owner moves.
+        Ok(Self { raw, _files: [images, labels] })
+    }
+
+    /// All of them.
+    pub fn view(&self) -> View<'_> {
+        View { raw: self.raw, digits: PhantomData }
+    }
+}
+
+/// Some consecutive digits.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    raw: RawDigits,
+    digits: PhantomData<&'a Digits>,
+}
+
+// SAFETY: as for `Digits`.
+unsafe impl Send for View<'_> {}
+// SAFETY: as for `Digits`.
+unsafe impl Sync for View<'_> {}
+
+impl View<'_> {
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.raw.count
+    }
+
+    /// The first `count` and the rest; panics if there are fewer.
+    pub fn split(self, count: usize) -> (Self, Self) {
+        assert!(count <= self.raw.count);
+        let RawDigits { pixels, labels, count: total } = self.raw;
+        // SAFETY: within the arrays, which hold `total` images of 28 x 28 bytes and `total` labels.
+        let (pixels_behind, labels_behind) =
+            unsafe { (pixels.add(count * 28 * 28), labels.add(count)) };
+        let view = |raw| Self { raw, digits: PhantomData };
+        (
+            view(RawDigits { pixels, labels, count }),
+            view(RawDigits { pixels: pixels_behind, labels: labels_behind, count: total - count }),
+        )
+    }
+}
+
+/// What the C side asks of its surroundings while it trains.
+struct Host<'a> {
+    start: Instant,
+    after_batch: RefCell<&'a mut dyn FnMut(&BatchReport) -> bool>,
+}
+
+impl Host<'_> {
+    fn raw(&self) -> RawHost {
+        RawHost { context: std::ptr::from_ref(self).cast(), parallel, seconds, after_batch }
+    }
+}
+
+struct Shared(*mut c_void);
+
+// SAFETY: the C side promises that its bodies may run on any thread.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn get(&self) -> *mut c_void {
+        self.0
+    }
+}
+
+unsafe extern "C" fn parallel(
+    _: *const c_void,
+    count: usize,
+    body: Body,
+    body_context: *mut c_void,
+) {
+    let context = Shared(body_context);
+    // SAFETY: `body` and its context come from the C side, which waits for this function to return.
+    let run = |index| unsafe { body(context.get(), index) };
+    if count == 1 || rayon::current_num_threads() == 1 {
+        (0..count).for_each(run);
+    } else {
+        (0..count).into_par_iter().with_max_len(1).for_each(run);
+    }
+}
+
+unsafe extern "C" fn seconds(context: *const c_void) -> f64 {
+    // SAFETY: the context of `Host::raw`, whose host outlives the C call that it was made for.
+    let host = unsafe { &*context.cast::<Host<'_>>() };
+    host.start.elapsed().as_secs_f64()
+}
+
+unsafe extern "C" fn after_batch(context: *const c_void, report: *const BatchReport) -> bool {
+    // SAFETY: as in `seconds`; the report is on the C side's stack.
+    let (host, report) = unsafe { (&*context.cast::<Host<'_>>(), &*report) };
+    (host.after_batch.borrow_mut())(report)
+}
+
+/// A network in training.
+pub struct Trainer<'a> {
+    raw: NonNull<RawTrainer>,
+    digits: PhantomData<View<'a>>,
+}
+
+impl<'a> Trainer<'a> {
+    /// Fails where the settings do not fit together; gradstep says why.
+    pub fn new(train: View<'a>, settings: Settings) -> Result<Self> {
+        let mut why = Failure::new();
+        // SAFETY: `train` outlives the trainer by its lifetime.
+        let raw = unsafe { trainer_create(train.raw, settings, &mut why) };
+        let raw = NonNull::new(raw).ok_or_else(|| why.error())?;
+        Ok(Self { raw, digits: PhantomData })
+    }
+
+    /// Every digit once. Uses the threads of the rayon pool in which it is called. `after_batch` ends it with false.
+    pub fn epoch(&mut self, after_batch: &mut dyn FnMut(&BatchReport) -> bool) -> Result<()> {
+        let host = Host { start: Instant::now(), after_batch: RefCell::new(after_batch) };
+        let mut why = Failure::new();
+        // SAFETY: the trainer is alive, and the host lives through the call.
+        if unsafe { trainer_epoch(self.raw.as_ptr(), &host.raw(), &mut why) } {
+            Ok(())
+        } else {
+            Err(why.error())
+        }
+    }
+
+    /// How well the network does on these digits, without learning from them.
+    pub fn evaluate(&mut self, test: View<'_>) -> Evaluation {
+        let mut nothing = |_: &BatchReport| true;
+        let host = Host { start: Instant::now(), after_batch: RefCell::new(&mut nothing) };
+        // SAFETY: as in `epoch`.
+        unsafe { trainer_evaluate(self.raw.as_ptr(), &host.raw(), test.raw) }
+    }
+
+    /// 64-bit FNV-1a of the weights' bits.
+    pub fn hash(&self) -> u64 {
+        // SAFETY: the trainer is alive.
+        unsafe { trainer_hash(self.raw.as_ptr()) }
+    }
+
+    /// How many weights the network has, biases included.
+    pub fn param_count(&self) -> usize {
+        // SAFETY: the trainer is alive.
+        unsafe { trainer_param_count(self.raw.as_ptr()) }
+    }
+}
+
+impl Drop for Trainer<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by `trainer_create`, and not used again.
+        unsafe { trainer_destroy(self.raw.as_ptr()) }
+    }
+}
+
+/// Makes gradstep use one instruction set from now on.
+pub fn force_backend(name: &str) -> Result<()> {
+    let c_name = CString::new(name)?;
+    let mut why = Failure::new();
+    // SAFETY: a terminated string that lives through the call.
+    if unsafe { optimizer_force_backend(c_name.as_ptr(), &mut why) } {
+        return Ok(());
+    }
+    Err(why.error())
+}
+
+/// The instruction set that gradstep uses.
+pub fn backend() -> String {
+    // SAFETY: a static string of gradstep's.
+    unsafe { CStr::from_ptr(optimizer_backend()) }.to_string_lossy().into_owned()
+}
+
+/// The worst relative difference between the network's derivatives and finite differences, in double arithmetic.
+pub fn worst_gradient_error(model: i32) -> f64 {
+    gradient_check(model)
+}

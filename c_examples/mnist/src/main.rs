@@ -1,0 +1,43 @@
+//! See the library of the same name.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+use mnist::cli::{Arguments, Command, Train};
+use mnist::{data, fetch, ffi, output, plot, report, run};
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        None => train(&arguments.train),
+        Some(Command::Fetch { dir }) => fetch::fetch(&dir),
+        Some(Command::Subset { data, dir }) => fetch::subset(&data, &dir),
+    }
+}
+
+fn train(options: &Train) -> Result<()> {
+    if let Some(backend) = options.backend {
+        ffi::force_backend(backend.name())?;
+    }
+    output::prepare(&options.out)?;
+    let data = data::load(options.data.as_deref(), options.hold_out)?;
+    let runs = run::run_all(options, &data)?;
+    output::say(format_args!("\n{}", report::table(&runs).trim_end()));
+    output::say(format_args!(""));
+    let written =
+        [report::write_csv(&options.out, &runs)?, plot::write(&options.out, &runs)?].concat();
+    for path in written {
+        output::say(format_args!("wrote {}", path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The table at the end, and the CSV files.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use csv::Writer;
+
+use crate::output;
+use crate::run::Run;
+
+/// All runs side by side.
+pub fn table(runs: &[Run]) -> String {
+    let mut text = String::from(
+        "optimizer       rate  train loss  test loss  test accuracy      time  optimizer step   share  weights' hash\n",
+    );
+    for run in runs {
+        let _ = write!(text, "{:<9} {:>10} ", run.optimizer.name(), run.lr);
+        match (run.diverged, run.epochs.last()) {
+            (None, Some(last)) => {
+                let _ = write!(
+                    text,
+                    "{:>11.4} {:>10.4} {:>12.2} %",
+                    last.train.loss,
+                    last.test.loss,
+                    100.0 * last.test.accuracy
+                );
+            }
+            (step, _) => {
+                let _ = write!(text, "{:>37}", format!("diverged at step {}", step.unwrap_or(0)));
+            }
+        }
+        let _ = writeln!(
+            text,
+            " {:>7.2} s {:>12.2} us {:>5.1} %  {:016x}",
+            run.seconds,
+            1e6 * run.optimizer_seconds / run.steps.len() as f64,
+            100.0 * run.optimizer_seconds / run.seconds,
+            run.hash
+        );
+    }
+    text
+}
+
+/// `summary.csv`, `epochs.csv` and `steps.csv`. A missing accuracy or loss means that the run diverged.
+pub fn write_csv(dir: &Path, runs: &[Run]) -> Result<Vec<PathBuf>> {
+    let files = [
+        ("summary.csv", summary(runs)?),
+        ("epochs.csv", epochs(runs)?),
+        ("steps.csv", steps(runs)?),
+    ];
+    let mut paths = Vec::new();
+    for (name, bytes) in files {
+        let path = dir.join(name);
+        output::write(&path, &bytes)?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn summary(runs: &[Run]) -> Result<Vec<u8>> {
+    let mut csv = Writer::from_writer(Vec::new());
+    csv.write_record([
+        "optimizer",
+        "preset",
+        "lr",
+        "schedule",
+        "batch_size",
+        "seed",
+        "epochs",
+        "steps",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "weights_fnv1a",
+        "seconds",
+        "optimizer_seconds",
+    ])?;
+    for run in runs {
+        let last = run.epochs.last().filter(|_| run.diverged.is_none());
+        let figure = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        csv.write_record([
+            run.optimizer.name().to_lowercase(),
+            run.preset.clone(),
+            run.lr.to_string(),
+            format!("{:?}", run.schedule).to_lowercase(),
+            run.batch_size.to_string(),
+            run.seed.to_string(),
+            run.epochs.len().to_string(),
+            run.steps.len().to_string(),
+            figure(last.map(|epoch| epoch.train.loss)),
+            figure(last.map(|epoch| epoch.train.accuracy)),
+            figure(last.map(|epoch| epoch.test.loss)),
+            figure(last.map(|epoch| epoch.test.accuracy)),
+            format!("{:016x}", run.hash),
+            format!("{:.6}", run.seconds),
+            format!("{:.6}", run.optimizer_seconds),
+        ])?;
+    }
+    Ok(csv.into_inner()?)
+}
+
+fn epochs(runs: &[Run]) -> Result<Vec<u8>> {
+    let mut csv = Writer::from_writer(Vec::new());
+    csv.write_record([
+        "optimizer",
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "seconds",
+        "optimizer_seconds",
+    ])?;
+    for run in runs {
+        for (index, epoch) in run.epochs.iter().enumerate() {
+            csv.write_record([
+                run.optimizer.name().to_lowercase(),
+                (index + 1).to_string(),
+                epoch.train.loss.to_string(),
+                epoch.train.accuracy.to_string(),
+                epoch.test.loss.to_string(),
+                epoch.test.accuracy.to_string(),
+                format!("{:.6}", epoch.seconds),
+                format!("{:.6}", epoch.optimizer_seconds),
+            ])?;
+        }
+    }
+    Ok(csv.into_inner()?)
+}
+
+fn steps(runs: &[Run]) -> Result<Vec<u8>> {
+    let mut csv = Writer::from_writer(Vec::new());
+    csv.write_record(["optimizer", "step", "batch_loss", "batch_accuracy"])?;
+    for run in runs {
+        for (index, step) in run.steps.iter().enumerate() {
+            csv.write_record([
+                run.optimizer.name().to_lowercase(),
+                (index + 1).to_string(),
+                step.loss.to_string(),
+                step.accuracy.to_string(),
+            ])?;
+        }
+    }
+    Ok(csv.into_inner()?)
+}
