@@ -128,13 +128,9 @@ pub struct AdamKernel {
     beta2: Average,
     /// What `v` is multiplied with before AMSGrad's maximum: `1/c₂`, or 1.
     before_max: f32,
-    /// What `v` is multiplied with inside the root: `1/c₂`, or 1.
-    inside_root: f32,
-    /// What the root is multiplied with: `1/√c₂`, or 1.
-    outside_root: f32,
     eps: f32,
-    step_size: f32,
     eps_inside: bool,
+    step_size: f32,
 }
 
 impl AdamKernel {
@@ -146,25 +142,23 @@ impl AdamKernel {
 
         let correction1 = bias_correction(adam.beta1, t);
         let correction2 = bias_correction(adam.beta2, t);
-        let (inv_correction2, inv_root2) = (1.0 / correction2, 1.0 / libm::sqrt(correction2));
-        // The correction of `v` happens once: before the maximum, in the root, behind it, or in
-        // the step size. The factors of the other places are 1, which changes no bit.
-        let (before_max, inside_root, outside_root, of_step) =
-            match (adam.amsgrad, adam.eps_placement) {
-                (Amsgrad::Corrected, _) => (inv_correction2, 1.0, 1.0, 1.0),
-                (_, EpsPlacement::Outside) => (1.0, 1.0, inv_root2, 1.0),
-                (_, EpsPlacement::Inside) => (1.0, inv_correction2, 1.0, 1.0),
-                (_, EpsPlacement::Hat) => (1.0, 1.0, 1.0, libm::sqrt(correction2)),
-            };
+        let eps_inside = adam.eps_placement == EpsPlacement::Inside;
+
+        // The correction of `v` leaves the loop: √(v/c₂) + eps is (√v + eps √c₂) / √c₂, and
+        // √(v/c₂ + eps) is √(v + eps c₂) / √c₂. A maximum of corrected values has it behind it.
+        let (before_max, of_eps, of_step) = match (adam.amsgrad, adam.eps_placement) {
+            (Amsgrad::Corrected, _) => (1.0 / correction2, 1.0, 1.0),
+            (_, EpsPlacement::Outside) => (1.0, libm::sqrt(correction2), libm::sqrt(correction2)),
+            (_, EpsPlacement::Inside) => (1.0, correction2, libm::sqrt(correction2)),
+            (_, EpsPlacement::Hat) => (1.0, 1.0, libm::sqrt(correction2)),
+        };
         Ok(Self {
             beta1: Average::new(adam.beta1),
             beta2: Average::new(adam.beta2),
             before_max: before_max as f32,
-            inside_root: inside_root as f32,
-            outside_root: outside_root as f32,
-            eps: adam.eps as f32,
+            eps: (adam.eps * of_eps) as f32,
+            eps_inside,
             step_size: check::rounded(adam.lr * of_step / correction1, Argument::Lr)?,
-            eps_inside: adam.eps_placement == EpsPlacement::Inside,
         })
     }
 }
@@ -185,11 +179,7 @@ impl Kernel for AdamKernel {
             *max = max.or_greater(v * self.before_max);
             v = *max;
         }
-        let denom = if self.eps_inside {
-            (v * self.inside_root + self.eps).sqrt()
-        } else {
-            v.sqrt() * self.outside_root + self.eps
-        };
+        let denom = if self.eps_inside { (v + self.eps).sqrt() } else { v.sqrt() + self.eps };
         param - *exp_avg / denom * self.step_size
     }
 
