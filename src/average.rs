@@ -4,11 +4,14 @@ use crate::real::Real;
 
 /// How an average `a` takes in a new value `x`: `a = kept a + (1 - kept) x`.
 ///
-/// Computed as a step from the nearer of the two towards the other. With two factors rounded
-/// independently, `kept` and `1 - kept` would not add up to 1 in binary32, and the average of a
-/// constant would settle beside it: by 1e-5 of its size for `kept` 0.999. As a step, its error is
-/// a rounding or two of the larger value; a `kept` of 0 gives exactly `x`, and the average of
-/// values that are not negative is never negative.
+/// Computed as a step from the one with the larger weight towards the other. Two factors rounded
+/// independently would not add up to 1 in binary32: for `kept` 0.999 the average of changing
+/// values would be 1.3e-5 off on average. A step is off by a rounding or two of the larger value,
+/// to either side. Like every average in binary32 it stops once a step rounds to nothing: within
+/// `2^-24 / (1 - kept)` of a constant, 6e-5 for 0.999, and never beyond it.
+///
+/// A `kept` of 0 gives `x` (as +0 where that is -0). The average of values that are not negative is
+/// never negative. A difference `x - a` that overflows, and an infinite `a`, make it a NaN.
 #[derive(Clone, Copy, Debug)]
 pub struct Average {
     /// The length of the step, at most 1/2.

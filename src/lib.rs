@@ -83,6 +83,21 @@
 //! the processor's default floating-point mode: a thread that flushes denormals to zero or rounds
 //! otherwise gives other bits.
 //!
+//! # Extreme values
+//!
+//! - A NaN in a gradient ends in its own parameter and state, and in no other. So does an infinity,
+//!   as an infinity or a NaN.
+//! - The square of a gradient below 1e-19 is a denormal number: it has fewer bits, and some
+//!   processors take long for it. Below 2e-23 it is 0. A usual `eps` hides both. Averages of
+//!   gradients that have become 0 come to rest at a denormal number, some 1e-43, and not at 0.
+//! - The square of a gradient above 1.8e19 is infinite: then [`Adagrad`]'s parameter stands still, and
+//!   that of [`RmsProp`], [`Adadelta`], [`Adam`] and [`AdamW`] is a NaN from the next step on.
+//!   [`Step::clamp_grad`] with 1e19 prevents it.
+//! - An `eps` below 7e-46 is 0 in binary32. With 0, a zero gradient and a zero state give 0/0, a NaN,
+//!   in every rule that divides: TensorFlow 1's AdaGrad starts its sum above 0 instead.
+//! - Unused lanes of a register compute with zeros, which with an `eps` of 0 may raise the
+//!   processor's invalid-operation flag without changing any result.
+//!
 //! # Features
 //!
 //! `std` (default) detects the instruction set with the standard library; without it the crate needs

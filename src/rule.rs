@@ -143,13 +143,33 @@ pub trait Rule: Hyperparameters {
         State::build(self.expects(), make)
     }
 
+    /// The state, borrowed for a step: `state.as_mut()` for code that is generic over rules.
+    ///
+    /// ```
+    /// use gradstep::{Error, Rule};
+    ///
+    /// fn minimize<R: Rule>(rule: R, param: &mut [f32], steps: u64) -> Result<(), Error> {
+    ///     let mut state = rule.state(|| vec![0.0; param.len()]);
+    ///     rule.init(R::lend(&mut state))?;
+    ///     for t in 1..=steps {
+    ///         let grad: Vec<f32> = param.iter().map(|p| 2.0 * p).collect(); // of the sum of squares
+    ///         rule.step(t, param, &grad, R::lend(&mut state))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # minimize(gradstep::Adam::default(), &mut [1.0], 3).unwrap();
+    /// ```
+    fn lend<T: AsMut<[f32]>>(state: &mut StateOf<Self, T>) -> StateOf<Self, &mut [f32]> {
+        Self::Kernel::lend(state)
+    }
+
     /// The rule's name, as in the C ABI: `"sgd"`, `"adamw"`.
     fn name() -> &'static str {
         Self::NAME
     }
 
     /// Fills the state with the values that it starts from: zeros, unless a hyperparameter says
-    /// otherwise.
+    /// otherwise. The buffers may have any length.
     ///
     /// # Errors
     ///
@@ -276,6 +296,9 @@ pub trait Kernel: Copy + Send + Sync {
 
     /// The rule's buffers by name, each holding a `T`.
     type State<T>: State<T>;
+
+    /// The state, borrowed.
+    fn lend<T: AsMut<[f32]>>(state: &mut Self::State<T>) -> Self::State<&mut [f32]>;
 
     /// One element's update: the new parameter, with the state changed in place.
     ///

@@ -43,8 +43,8 @@ impl<R: Rule> Step<R> {
         Ok(self)
     }
 
-    /// Clamps each element of the (scaled) gradient to `[-bound, bound]`. An infinite bound
-    /// changes no bit; a NaN in the gradient stays.
+    /// Clamps each element of the (scaled) gradient to `[-bound, bound]`; of several calls the
+    /// last one counts. An infinite bound changes no bit; a NaN in the gradient stays.
     ///
     /// # Errors
     ///

@@ -24,7 +24,10 @@ use crate::rule::{Buffers, Hyperparameters, Kernel, Preset, layout, state};
 ///
 /// One root of the quotient, where the sources take the quotient of two roots: a rounding less, and
 /// a root less to wait for. The quotient is a denormal number, and loses bits, once `v` is above
-/// 1e38 times `a + eps`: for `eps` 1e-6, at gradients above 1e16.
+/// 1e38 times `a + eps`: for `eps` 1e-6, at gradients above 1e16. With an `eps` of 0 it never starts.
+///
+/// Gradients beyond about 1e-19 and 1e19, and an `eps` of 0: see [extreme
+/// values](crate#extreme-values).
 ///
 /// # Sources
 ///
@@ -86,6 +89,10 @@ impl Kernel for AdadeltaKernel {
     const BUFFERS: Buffers<Argument> = [Some(Argument::SquareAvg), Some(Argument::AccDelta), None];
 
     type State<T> = AdadeltaState<T>;
+
+    fn lend<T: AsMut<[f32]>>(state: &mut AdadeltaState<T>) -> AdadeltaState<&mut [f32]> {
+        state.as_mut()
+    }
 
     #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: AdadeltaState<&mut R>) -> R {

@@ -25,7 +25,9 @@ use crate::rule::{
 ///
 /// With `eps` 0 and a sum of 0, a zero gradient gives 0/0, a NaN: TensorFlow 1 has no `eps`, and
 /// starts the sum above 0 instead. The sum is exact to its last bits as long as a new square is not
-/// below 6e-8 times it; smaller ones are lost, as in every binary32 implementation.
+/// below 6e-8 times it; smaller ones are lost, as in every binary32 implementation. A gradient above
+/// 1.8e19 makes the sum infinite, and the parameter stays where it is from then on. More in [extreme
+/// values](crate#extreme-values).
 ///
 /// # Sources
 ///
@@ -96,6 +98,10 @@ impl Kernel for AdagradKernel {
     const BUFFERS: Buffers<Argument> = [Some(Argument::Sum), None, None];
 
     type State<T> = AdagradState<T>;
+
+    fn lend<T: AsMut<[f32]>>(state: &mut AdagradState<T>) -> AdagradState<&mut [f32]> {
+        state.as_mut()
+    }
 
     #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, AdagradState { sum }: AdagradState<&mut R>) -> R {

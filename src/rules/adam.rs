@@ -32,10 +32,12 @@ use crate::rule::{
 /// # Numerical notes
 ///
 /// `c₁` and `c₂` come from `t`, in f64, so nothing accumulates and a run can be resumed at any
-/// step. The averages are as accurate near `beta` 1 as elsewhere (see the crate's documentation),
-/// so `v` does not settle 1e-5 beside its limit. Squares of gradients below 1e-19 are denormal
-/// numbers, which are computed exactly and, on some processors, slowly; above 1.8e19 they are
-/// infinite, and the parameter ends as a NaN one step later.
+/// step. The correction of `v` is made in `eps` and in the step size, which are rounded to f32 once.
+/// With [`Amsgrad::Corrected`] it is made before the maximum, and `eps` is then outside or inside;
+/// "hat" is taken as outside.
+///
+/// Gradients beyond about 1e-19 and 1e19, and an `eps` of 0: see [extreme
+/// values](crate#extreme-values).
 ///
 /// # Sources
 ///
@@ -51,7 +53,7 @@ use crate::rule::{
 /// let mut state = AdamState { exp_avg: [0.0; 2], exp_avg_sq: [0.0; 2], max_exp_avg_sq: None };
 /// let adam = Adam { lr: 0.125, ..Adam::default() };
 /// adam.step(1, &mut param, &[0.5, -8.0], state.as_mut())?;
-/// assert_eq!(param, [0.875, -0.875]); // the first step is lr, whatever the gradient
+/// assert_eq!(param, [0.875, -0.875]); // the first step is lr, for a small and a large gradient
 /// # Ok::<(), gradstep::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -168,6 +170,10 @@ impl Kernel for AdamKernel {
         [Some(Argument::ExpAvg), Some(Argument::ExpAvgSq), Some(Argument::MaxExpAvgSq)];
 
     type State<T> = AdamState<T>;
+
+    fn lend<T: AsMut<[f32]>>(state: &mut AdamState<T>) -> AdamState<&mut [f32]> {
+        state.as_mut()
+    }
 
     #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: AdamState<&mut R>) -> R {

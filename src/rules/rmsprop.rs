@@ -34,6 +34,9 @@ use crate::rule::{
 /// which PyTorch, TensorFlow and Keras lack, its root is a NaN. With the clamp, a parameter whose
 /// gradient does not vary has a denominator of only `eps`, and moves fast: choose `eps` for that.
 ///
+/// Gradients beyond about 1e-19 and 1e19, and an `eps` of 0: see [extreme
+/// values](crate#extreme-values).
+///
 /// # Sources
 ///
 /// Hinton, Srivastava & Swersky (2012), lecture 6e of "Neural Networks for Machine Learning";
@@ -129,6 +132,10 @@ impl Kernel for RmsPropKernel {
         [Some(Argument::SquareAvg), Some(Argument::GradAvg), Some(Argument::MomentumBuffer)];
 
     type State<T> = RmsPropState<T>;
+
+    fn lend<T: AsMut<[f32]>>(state: &mut RmsPropState<T>) -> RmsPropState<&mut [f32]> {
+        state.as_mut()
+    }
 
     #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: RmsPropState<&mut R>) -> R {

@@ -112,6 +112,10 @@ impl Kernel for SgdKernel {
 
     type State<T> = SgdState<T>;
 
+    fn lend<T: AsMut<[f32]>>(state: &mut SgdState<T>) -> SgdState<&mut [f32]> {
+        state.as_mut()
+    }
+
     #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: SgdState<&mut R>) -> R {
         let Some(buffer) = state.momentum_buffer else {

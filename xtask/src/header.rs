@@ -27,11 +27,11 @@ pub(crate) fn run(check: bool) -> Result<()> {
 fn generate() -> Result<String> {
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml"))
         .map_err(|error| anyhow::anyhow!("cbindgen.toml: {error}"))?;
-    let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["mod", "sgd", "adagrad", "rmsprop", "adadelta", "adam", "adamw"] {
-        builder = builder.with_src(root().join(format!("src/capi/{file}.rs")));
-    }
-    let bindings = builder.generate().context("cbindgen cannot read src/capi")?;
+    let bindings = cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(root().join("src/capi/mod.rs"))
+        .generate()
+        .context("cbindgen cannot read src/capi")?;
     let mut header = Vec::new();
     bindings.write(&mut header);
     Ok(String::from_utf8(header)?)

@@ -10,6 +10,7 @@ mod suite;
 mod tools;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
@@ -39,10 +40,20 @@ enum Chore {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Chore::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(root());
-    match Chore::parse() {
+    match chore {
         Chore::Test { all, filter } => {
             let steps = [host::steps(), cross::steps()].into_iter().flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)

@@ -1,0 +1,145 @@
+//! Steps for other processors: emulated, or built and looked at.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use xshell::{Shell, cmd};
+
+use crate::host::{OPTIMIZED, REQUIRE_BACKENDS};
+use crate::linked::Library;
+use crate::suite::{Skip, Step};
+use crate::tools::{self, Toolchain};
+use crate::{clib, root};
+
+pub(crate) fn steps() -> Vec<Step> {
+    let mut steps = vec![
+        Step::new("tests: aarch64 with NEON", aarch64),
+        Step::new("tests: wasm32", |sh| wasm(sh, "", "scalar")),
+        Step::new("tests: wasm32 with simd128", |sh| {
+            wasm(sh, "-C target-feature=+simd128", "scalar,simd128")
+        }),
+    ];
+    steps.extend(BARE_METAL.map(|(target, root)| {
+        Step::new(format!("bare metal: {target}"), move |sh| bare_metal(sh, target, root))
+    }));
+    steps
+}
+
+/// All tests, those from C too, in an emulator.
+fn aarch64(sh: &Shell) -> Result<()> {
+    tools::need(&[
+        ("qemu-aarch64", "qemu-user"),
+        ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+        ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
+    ])?;
+    let target = "aarch64-unknown-linux-gnu";
+    Ok(Toolchain::find(sh, target)?
+        .cargo(sh, "test", target, "std")
+        .args(["-p", "gradstep", "-p", "c-tests", "--features", "gradstep/capi"])
+        .args(["--lib", "--tests", "--no-fail-fast"])
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+        )
+        .envs(OPTIMIZED)
+        .env(REQUIRE_BACKENDS, "scalar,neon")
+        .run()?)
+}
+
+/// The tests in Rust, under Node.js.
+fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
+    tools::need(&[("node", "nodejs")])?;
+    let target = "wasm32-unknown-unknown";
+    let toolchain = Toolchain::find(sh, target)?;
+    let runner = root().join("xtask/src/wasm.mjs");
+    Ok(toolchain
+        .cargo(sh, "test", target, "std,panic_abort")
+        .args(["-p", "gradstep", "--features", "capi", "--lib", "--tests", "--no-fail-fast"])
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", wasm_linker(sh)?)
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", format!("node {}", runner.display()))
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", rustflags)
+        .envs(OPTIMIZED)
+        .env(REQUIRE_BACKENDS, backends)
+        .run()?)
+}
+
+/// The linker that rustup installs with a compiler, or LLVM's.
+fn wasm_linker(sh: &Shell) -> Result<PathBuf> {
+    let libraries = cmd!(sh, "rustc --print target-libdir").quiet().read()?;
+    let rustup = PathBuf::from(libraries).with_file_name("bin").join("rust-lld");
+    let linker = Some(rustup).filter(|file| file.is_file()).or_else(|| tools::find("wasm-ld"));
+    Ok(linker.ok_or_else(|| Skip("needs wasm-ld (Debian: apt-get install lld)".into()))?)
+}
+
+/// Processors without an operating system, and the square root instruction of those that have one.
+const BARE_METAL: [(&str, Option<Instruction>); 6] = [
+    ("thumbv6m-none-eabi", None),
+    ("thumbv7m-none-eabi", None),
+    ("thumbv7em-none-eabihf", Some(VSQRT)),
+    ("thumbv8m.main-none-eabihf", Some(VSQRT)),
+    ("riscv32imac-unknown-none-elf", None),
+    ("riscv32imafc-unknown-none-elf", Some(FSQRT)),
+];
+
+/// An instruction of 32 bits: its fixed bits, and which those are.
+#[derive(Clone, Copy)]
+struct Instruction {
+    name: &'static str,
+    bits: [u8; 4],
+    mask: [u8; 4],
+}
+
+/// 1110 1110 1D11 0001, then dddd 1010 11M0 mmmm: two little-endian halves.
+const VSQRT: Instruction = Instruction {
+    name: "vsqrt.f32",
+    bits: [0xb1, 0xee, 0xc0, 0x0a],
+    mask: [0xbf, 0xff, 0xd0, 0x0f],
+};
+
+/// 0101 1000 0000 ssss smmm dddd d101 0011, little-endian.
+const FSQRT: Instruction =
+    Instruction { name: "fsqrt.s", bits: [0x53, 0x00, 0x00, 0x58], mask: [0x7f, 0x00, 0xf0, 0xff] };
+
+impl Instruction {
+    fn is_in(&self, code: &[u8]) -> bool {
+        code.windows(4).step_by(2).any(|word| {
+            let fixed = |i: usize| word[i] & self.mask[i] == self.bits[i];
+            (0..4).all(fixed)
+        })
+    }
+}
+
+/// The static library, and what a program would link from it for each rule's step.
+fn bare_metal(sh: &Shell, target: &str, root: Option<Instruction>) -> Result<()> {
+    let toolchain = Toolchain::find(sh, target)?;
+    clib::options(toolchain.cargo(sh, "rustc", target, "core"), "staticlib").run()?;
+    let path = toolchain.output(target, "release").join("libgradstep.a");
+    let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
+    let library = Library::parse(&bytes)?;
+
+    let is_step = |name: &&str| name.starts_with("gradstep_") && name.ends_with("_step");
+    let steps: BTreeSet<_> = library.names().filter(is_step).collect();
+    ensure!(!steps.is_empty(), "{} has no gradstep_*_step", path.display());
+    for step in steps {
+        let linked = library.link(step)?;
+        for unwanted in ["9panicking", "4core3fmt", "rust_begin_unwind"] {
+            let found = linked.find(unwanted);
+            ensure!(found.is_none(), "{step} can reach {}", found.unwrap_or_default());
+        }
+        if let Some(root) = root
+            && step != "gradstep_sgd_step"
+        {
+            ensure!(linked.code.iter().any(|code| root.is_in(code)), "{step} has no {}", root.name);
+            let software = linked.find("sqrtf");
+            ensure!(software.is_none(), "{step} calls {}", software.unwrap_or_default());
+        }
+        let memory = ["memcpy", "memmove", "memset", "memclr"];
+        let memory: Vec<_> =
+            memory.into_iter().filter(|part| linked.find(part).is_some()).collect();
+        println!("{step}: {} bytes of code; calls {memory:?}", linked.code_size());
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Steps for this machine's own processor.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::suite::{Skip, Step};
+use crate::{clib, header, target_dir, tools};
+
+pub(crate) fn steps() -> Vec<Step> {
+    let mut steps = vec![
+        Step::new("header is up to date", |_| header::run(true)),
+        Step::new("tests: gradstep", |sh| {
+            tests(cmd!(sh, "cargo test -p gradstep").envs(OPTIMIZED))
+        }),
+        Step::new("tests: gradstep without std", |sh| {
+            let test = cmd!(sh, "cargo test -p gradstep --no-default-features --features capi");
+            tests(test.envs(OPTIMIZED))
+        }),
+        Step::new("tests: C ABI, demo, benchmarks", |sh| {
+            tests(cmd!(sh, "cargo test --workspace --exclude gradstep --exclude xtask"))
+        }),
+    ];
+    steps.extend(INSTRUCTION_SETS.map(|(name, needs, has)| {
+        Step::new(format!("instruction set: {name}"), move |_| match has() {
+            true => Ok(println!("tested above")),
+            false => bail!(Skip(format!("needs a processor with {needs}; nothing tested it"))),
+        })
+    }));
+    if cfg!(target_arch = "x86_64") {
+        steps.push(Step::new("tests: x86-64 without AVX", without_avx));
+    }
+    steps.push(Step::new("C libraries, and the hello examples", hello));
+    steps.push(Step::new("demo: one hash for any number of threads", demo));
+    steps
+}
+
+/// The tests, which are to fail where an instruction set of this processor goes untested.
+fn tests(cargo_test: Cmd<'_>) -> Result<()> {
+    let mut backends = vec!["scalar"];
+    backends.extend(INSTRUCTION_SETS.iter().filter(|(_, _, has)| has()).map(|(name, ..)| *name));
+    let require = (REQUIRE_BACKENDS, backends.join(","));
+    Ok(cargo_test.arg("--no-fail-fast").envs([require]).run()?)
+}
+
+/// For the kernels' tests, which are slow without, above all in an emulator. Debug assertions stay.
+pub(crate) const OPTIMIZED: [(&str, &str); 2] =
+    [("CARGO_PROFILE_DEV_OPT_LEVEL", "3"), ("CARGO_PROFILE_DEV_DEBUG", "false")];
+
+/// Names the instruction sets that the tests must find.
+pub(crate) const REQUIRE_BACKENDS: &str = "GRADSTEP_REQUIRE_BACKENDS";
+
+/// The instruction sets that this kind of machine may have: name in gradstep, name of what it
+/// takes, and whether it is there.
+#[cfg(target_arch = "x86_64")]
+const INSTRUCTION_SETS: [(&str, &str, fn() -> bool); 2] = [
+    ("avx2", "AVX2", || std::is_x86_feature_detected!("avx2")),
+    ("avx512", "AVX-512", || std::is_x86_feature_detected!("avx512f")),
+];
+#[cfg(target_arch = "aarch64")]
+const INSTRUCTION_SETS: [(&str, &str, fn() -> bool); 1] = [("neon", "NEON", || true)];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const INSTRUCTION_SETS: [(&str, &str, fn() -> bool); 0] = [];
+
+/// The same programs on an emulated processor that has only SSE.
+fn without_avx(sh: &Shell) -> Result<()> {
+    tools::need(&[("qemu-x86_64", "qemu-user")])?;
+    Ok(cmd!(sh, "cargo test -p gradstep --features capi --lib --tests --no-fail-fast")
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-x86_64 -cpu Nehalem")
+        .envs(OPTIMIZED)
+        .env(REQUIRE_BACKENDS, "scalar")
+        .run()?)
+}
+
+/// Both C libraries, each under a C and a C++ program whose output is known.
+fn hello(sh: &Shell) -> Result<()> {
+    tools::need(&[("make", "make"), ("cc", "gcc"), ("c++", "g++")])?;
+    clib::run(sh)?;
+    let libraries = target_dir().join("release");
+    let programs = target_dir().join("hello");
+    Ok(cmd!(sh, "make -C c_examples/hello run LIB={libraries} BUILD={programs}").run()?)
+}
+
+/// A short training, with one thread and with two.
+fn demo(sh: &Shell) -> Result<()> {
+    cmd!(sh, "cargo demo --help").ignore_stdout().run()?;
+    let [one, two] = ["1", "2"].map(|threads| -> Result<String> {
+        let out = target_dir().join("demo").join(threads);
+        cmd!(sh, "cargo demo --optimizer adam,sgd --epochs 1")
+            .args(["--hold-out", "9000", "--threads", threads, "--out"])
+            .arg(&out)
+            .run()?;
+        hashes(&fs::read_to_string(out.join("summary.csv"))?)
+    });
+    let (one, two) = (one?, two?);
+    ensure!(one == two, "one thread ends with {one}, two with {two}");
+    println!("hashes, with one thread and with two: {one}");
+    Ok(())
+}
+
+/// The column of that name in the demo's table.
+fn hashes(csv: &str) -> Result<String> {
+    let mut lines = csv.lines().map(|line| line.split(','));
+    let mut header = lines.next().context("an empty table")?;
+    let column = header.position(|name| name == "hash").context("a table without hashes")?;
+    let hashes: Option<Vec<_>> = lines.map(|mut line| line.nth(column)).collect();
+    let hashes = hashes.filter(|hashes| !hashes.is_empty()).context("a table without runs")?;
+    Ok(hashes.join(" "))
+}

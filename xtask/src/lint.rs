@@ -1,0 +1,31 @@
+//! Formatting, clippy and rustdoc.
+
+use xshell::cmd;
+
+use crate::suite::Step;
+
+pub(crate) fn steps() -> Vec<Step> {
+    vec![
+        Step::new("rustfmt", |sh| Ok(cmd!(sh, "cargo fmt --all --check").run()?)),
+        Step::new("clippy: everything", |sh| {
+            let clippy = cmd!(sh, "cargo clippy --workspace --all-targets --all-features");
+            Ok(clippy.args(["--", "-D", "warnings"]).run()?)
+        }),
+        // The C ABI's panic handler is compiled only without `std`, and never for a test.
+        Step::new("clippy: without std", |sh| {
+            for features in ["", "capi", "capi,panic-handler"] {
+                let clippy = cmd!(sh, "cargo clippy -p gradstep --lib --no-default-features");
+                let profile = ["--profile", "release"];
+                clippy
+                    .args(profile)
+                    .args(["--features", features, "--", "-D", "warnings"])
+                    .run()?;
+            }
+            Ok(())
+        }),
+        Step::new("rustdoc", |sh| {
+            let doc = cmd!(sh, "cargo doc --workspace --no-deps --all-features");
+            Ok(doc.env("RUSTDOCFLAGS", "-D warnings").run()?)
+        }),
+    ]
+}

@@ -1,0 +1,100 @@
+//! What this machine has to build and run programs with.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::suite::Skip;
+use crate::target_dir;
+
+/// A program, and the Debian package that has it.
+pub(crate) type Tool = (&'static str, &'static str);
+
+/// Skips the step unless all of these are installed.
+pub(crate) fn need(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<_> = tools.iter().filter(|(program, _)| find(program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
+    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    bail!(Skip(format!(
+        "needs {} (Debian: apt-get install {})",
+        programs.join(", "),
+        packages.join(" ")
+    )))
+}
+
+/// The place of a program.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// A compiler that has a target's standard library.
+pub(crate) enum Toolchain {
+    /// The one in use, to which rustup has added the target.
+    InUse,
+    /// Debian's, which comes with the library's source and builds it. Apart from that of the first
+    /// kind in `target/cross`, as two compilers would rebuild each other's work.
+    Debian,
+}
+
+impl Toolchain {
+    /// Skips the step if there is none.
+    pub(crate) fn find(sh: &Shell, target: &str) -> Result<Self> {
+        let in_use = cmd!(sh, "rustc --print target-libdir --target {target}");
+        if in_use.quiet().ignore_stderr().read().is_ok_and(|folder| Path::new(&folder).is_dir()) {
+            return Ok(Self::InUse);
+        }
+        if debian_builds_std(sh) {
+            return Ok(Self::Debian);
+        }
+        bail!(Skip(format!(
+            "needs a standard library for {target} (rustup target add {target}; \
+             or Debian: apt-get install rustc-web cargo-web rust-web-src)"
+        )))
+    }
+
+    /// `cargo <subcommand>` for a target, with this part of the standard library.
+    pub(crate) fn cargo<'a>(
+        &self,
+        sh: &'a Shell,
+        subcommand: &str,
+        target: &str,
+        std: &str,
+    ) -> Cmd<'a> {
+        let cargo = match self {
+            Self::InUse => cmd!(sh, "cargo {subcommand}"),
+            Self::Debian => cmd!(sh, "/usr/bin/cargo {subcommand} -Zbuild-std={std}")
+                .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTDOC", "/usr/bin/rustdoc")
+                // Else -Z is refused: the library's source is of the same release, so it fits.
+                .env("RUSTC_BOOTSTRAP", "1")
+                // Set by cargo for this program, and it names the other compiler's libraries.
+                .env_remove("LD_LIBRARY_PATH")
+                .env("CARGO_TARGET_DIR", target_dir().join("cross")),
+        };
+        cargo.arg("--target").arg(target)
+    }
+
+    /// The folder of what it builds in a profile's folder, `debug` or `release`.
+    pub(crate) fn output(&self, target: &str, profile: &str) -> PathBuf {
+        let top = match self {
+            Self::InUse => target_dir(),
+            Self::Debian => target_dir().join("cross"),
+        };
+        top.join(target).join(profile)
+    }
+}
+
+/// Whether Debian's compiler is recent enough, and its library's source installed.
+fn debian_builds_std(sh: &Shell) -> bool {
+    let release = cmd!(sh, "/usr/bin/rustc --version").quiet().ignore_stderr().read();
+    let minor = |release: &str| release.split('.').nth(1)?.parse::<u32>().ok();
+    release.is_ok_and(|release| minor(&release) >= minor(env!("CARGO_PKG_RUST_VERSION")))
+        && Path::new("/usr/bin/cargo").is_file()
+        && Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").is_file()
+}
