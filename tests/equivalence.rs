@@ -10,7 +10,7 @@ mod common;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use gradstep::{Adam, AdamState, AdamW, Backend, Rule, Step, chunk};
+use gradstep::{Adam, AdamW, Backend, Rule, Step, chunk};
 
 use common::{Owned, Rng, Subject, random_state, same, same_bits};
 
@@ -545,7 +545,7 @@ fn steps_are_sent_to_threads() {
             let grad = grad.split_off(..len).unwrap();
             let exp_avg = m.split_off_mut(..len).unwrap();
             let exp_avg_sq = v.split_off_mut(..len).unwrap();
-            let state = AdamState { exp_avg, exp_avg_sq, max_exp_avg_sq: None };
+            let state = gradstep::AdamState { exp_avg, exp_avg_sq, max_exp_avg_sq: None };
             scope.spawn(move || step.apply(param, grad, state).unwrap());
         }
     });

@@ -9,8 +9,10 @@ use xshell::Shell;
 /// Something that can pass, fail, or be skipped by returning [`Skip`] as its error.
 pub(crate) struct Step {
     name: String,
-    run: Box<dyn Fn(&Shell) -> Result<()>>,
+    run: Box<Run>,
 }
+
+type Run = dyn Fn(&Shell) -> Result<()>;
 
 impl Step {
     pub(crate) fn new(
