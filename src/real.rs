@@ -70,7 +70,7 @@ fn sqrt(x: f32) -> f32 {
             "vmov {bits}, s0",
             bits = inout(reg) bits,
             out("s0") _,
-            options(pure, nomem, nostack, preserves_flags),
+            options(pure, nomem, nostack),
         );
     }
     f32::from_bits(bits)
@@ -89,7 +89,7 @@ fn sqrt(x: f32) -> f32 {
             "fsqrt.s {root}, {x}",
             root = lateout(freg) root,
             x = in(freg) x,
-            options(pure, nomem, nostack, preserves_flags),
+            options(pure, nomem, nostack),
         );
     }
     root
