@@ -99,7 +99,8 @@ impl Item for gradstep_adam_tensor {
     }
 }
 
-fn state(
+/// Also AdamW's.
+pub(super) fn state(
     exp_avg: *mut f32,
     exp_avg_sq: *mut f32,
     max_exp_avg_sq: *mut f32,

@@ -1,10 +1,10 @@
 //! AdamW, from C.
 
-use super::call::{self, Hyper, Item, Raw, flag, known, optional, zero};
+use super::adam::state;
+use super::call::{self, Hyper, Item, Raw, flag, known, zero};
 use super::gradstep_options;
 use crate::error::{Argument, Error};
-use crate::rule::State;
-use crate::{AdamState, AdamW, Amsgrad, EpsPlacement};
+use crate::{AdamW, Amsgrad, EpsPlacement};
 
 /// AdamW: Adam with decoupled weight decay (Loshchilov & Hutter, 2019; torch.optim.AdamW).
 ///
@@ -92,14 +92,6 @@ impl Item for gradstep_adamw_tensor {
         let Self { n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq } = self;
         Raw { n, param, grad, state: state(exp_avg, exp_avg_sq, max_exp_avg_sq) }
     }
-}
-
-fn state(
-    exp_avg: *mut f32,
-    exp_avg_sq: *mut f32,
-    max_exp_avg_sq: *mut f32,
-) -> crate::rule::Buffers<*mut f32> {
-    AdamState { exp_avg, exp_avg_sq, max_exp_avg_sq: optional(max_exp_avg_sq) }.into_buffers()
 }
 
 /// Fills `hyper` with torch.optim's defaults.

@@ -208,7 +208,7 @@ pub(super) unsafe fn step_list<H: Hyper, I: Item>(
             return Ok(());
         }
         usable(tensors, Argument::Tensors)?;
-        let list = span(tensors, count, Argument::Count)?;
+        let list = span(tensors, count, Argument::Tensors, Argument::Count)?;
         // SAFETY: not null, aligned, and of a possible length; the rest the caller vouches for.
         // Nothing below writes to it, as is checked for each tensor.
         let tensors = unsafe { slice::from_raw_parts(tensors, count) };
@@ -241,12 +241,15 @@ impl Span {
     }
 }
 
-/// The place of `n` values; refuses what cannot be a slice. An empty one may be null.
-fn span<T>(pointer: *const T, n: usize, argument: Argument) -> Result<Span, Error> {
-    let too_long = Error::new(
-        ErrorKind::TooLong,
-        if argument == Argument::Count { Argument::Count } else { Argument::N },
-    );
+/// The place of `n` values, the number being the argument `length`; refuses what cannot be a
+/// slice. An empty one may be null.
+fn span<T>(
+    pointer: *const T,
+    n: usize,
+    argument: Argument,
+    length: Argument,
+) -> Result<Span, Error> {
+    let too_long = Error::new(ErrorKind::TooLong, length);
     let bytes = n.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
     let bytes = bytes.ok_or(too_long)?;
     if n > 0 {
@@ -270,7 +273,7 @@ fn written<R: Rule>(
     let names = <R as Hyperparameters>::Kernel::BUFFERS;
     for ((span, buffer), name) in spans.iter_mut().zip(state).zip(names) {
         if let (Some(buffer), Some(name)) = (*buffer, name) {
-            *span = Some(self::span(buffer, n, name)?);
+            *span = Some(self::span(buffer, n, name, Argument::N)?);
         }
     }
     Ok(spans)
@@ -292,8 +295,8 @@ fn disjoint(spans: &[Option<Span>]) -> Result<(), Error> {
 
 /// Checks one tensor; gives the places that a step would write.
 fn checked<R: Rule>(raw: &Raw, step: &Step<R>) -> Result<[Option<Span>; MAX_BUFFERS + 1], Error> {
-    let param = span(raw.param, raw.n, Argument::Param)?;
-    let grad = span(raw.grad, raw.n, Argument::Grad)?;
+    let param = span(raw.param, raw.n, Argument::Param, Argument::N)?;
+    let grad = span(raw.grad, raw.n, Argument::Grad, Argument::N)?;
     let [a, b, c] = written(raw.n, &raw.state, step)?;
     let spans = [Some(param), a, b, c];
     if spans.iter().flatten().any(|span| span.overlaps(&grad)) {
