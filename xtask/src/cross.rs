@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
-use crate::host::{OPTIMIZED, REQUIRE_BACKENDS};
+use crate::host::REQUIRE_BACKENDS;
 use crate::linked::Library;
 use crate::suite::{Skip, Step};
 use crate::tools::{self, Toolchain};
@@ -44,7 +44,6 @@ fn aarch64(sh: &Shell) -> Result<()> {
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
             "qemu-aarch64 -L /usr/aarch64-linux-gnu",
         )
-        .envs(OPTIMIZED)
         .env(REQUIRE_BACKENDS, "scalar,neon")
         .run()?)
 }
@@ -61,7 +60,6 @@ fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", wasm_linker(sh)?)
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", format!("node {}", runner.display()))
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", rustflags)
-        .envs(OPTIMIZED)
         .env(REQUIRE_BACKENDS, backends)
         .run()?)
 }

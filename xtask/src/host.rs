@@ -11,16 +11,16 @@ use crate::{clib, header, target_dir, tools};
 pub(crate) fn steps() -> Vec<Step> {
     let mut steps = vec![
         Step::new("header is up to date", |_| header::run(true)),
-        Step::new("tests: gradstep", |sh| {
-            tests(cmd!(sh, "cargo test -p gradstep").envs(OPTIMIZED))
-        }),
+        Step::new("tests: gradstep", |sh| tests(cmd!(sh, "cargo test -p gradstep"))),
         Step::new("tests: gradstep without std", |sh| {
-            let test = cmd!(sh, "cargo test -p gradstep --no-default-features --features capi");
-            tests(test.envs(OPTIMIZED))
+            tests(cmd!(sh, "cargo test -p gradstep --no-default-features --features capi"))
         }),
-        Step::new("tests: every rule is everywhere", |sh| tests(cmd!(sh, "cargo test -p xtask"))),
+        Step::new("tests: every rule is everywhere", |sh| {
+            tests(cmd!(sh, "cargo test -p xtask").envs([UNOPTIMIZED]))
+        }),
         Step::new("tests: C ABI, demo, benchmarks", |sh| {
-            tests(cmd!(sh, "cargo test --workspace --exclude gradstep --exclude xtask"))
+            let others = cmd!(sh, "cargo test --workspace --exclude gradstep --exclude xtask");
+            tests(others.envs([UNOPTIMIZED]))
         }),
         Step::new("those tests had every instruction set", instruction_sets),
     ];
@@ -54,9 +54,8 @@ fn backends(are_here: bool) -> Vec<&'static str> {
     chosen.map(|backend| backend.name).collect()
 }
 
-/// For the kernels' tests, which are slow without, above all in an emulator. Debug assertions stay.
-pub(crate) const OPTIMIZED: [(&str, &str); 2] =
-    [("CARGO_PROFILE_DEV_OPT_LEVEL", "3"), ("CARGO_PROFILE_DEV_DEBUG", "false")];
+/// For tests of programs with many dependencies, which take longer to optimise than to run.
+const UNOPTIMIZED: (&str, &str) = ("CARGO_PROFILE_TEST_OPT_LEVEL", "0");
 
 /// Names the instruction sets that the tests must find.
 pub(crate) const REQUIRE_BACKENDS: &str = "GRADSTEP_REQUIRE_BACKENDS";
@@ -82,7 +81,6 @@ fn without_avx(sh: &Shell) -> Result<()> {
     tools::need(&[("qemu-x86_64", "qemu-user")])?;
     Ok(cmd!(sh, "cargo test -p gradstep --lib --tests --no-fail-fast")
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-x86_64 -cpu Nehalem")
-        .envs(OPTIMIZED)
         .env(REQUIRE_BACKENDS, "scalar")
         .run()?)
 }
