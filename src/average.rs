@@ -26,6 +26,12 @@ impl Average {
         Self { weight: if from_old { 1.0 - kept } else { kept } as f32, from_old }
     }
 
+    /// The same, if the old average has the larger weight, with that as a constant.
+    #[inline(always)]
+    pub(crate) fn mostly_kept(self) -> Option<Self> {
+        self.from_old.then_some(Self { from_old: true, ..self })
+    }
+
     #[inline(always)]
     pub(crate) fn take<R: Real>(&self, average: &mut R, new: R) {
         let (from, to) = if self.from_old { (*average, new) } else { (new, *average) };

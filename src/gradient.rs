@@ -58,11 +58,25 @@ pub struct Incoming {
     decoupled: f32,
     /// Whether `scale` or `clamp` does anything.
     reshapes: bool,
-    /// Whether anything here does.
-    acts: bool,
+    /// Whether `coupled` does.
+    couples: bool,
+    /// Whether `decoupled` does.
+    shrinks: bool,
 }
 
 impl Incoming {
+    /// Leaves both as they are.
+    pub(crate) const NOTHING: Self = Self {
+        exact_scale: 1.0,
+        scale: 1.0,
+        clamp: f32::INFINITY,
+        coupled: 0.0,
+        decoupled: 0.0,
+        reshapes: false,
+        couples: false,
+        shrinks: false,
+    };
+
     pub(crate) fn new(decay: WeightDecay, maximize: bool) -> Self {
         let (coupled, decoupled) = match decay {
             WeightDecay::Coupled(weight_decay) => (weight_decay, 0.0),
@@ -70,12 +84,9 @@ impl Incoming {
         };
         Self {
             exact_scale: if maximize { -1.0 } else { 1.0 },
-            scale: 1.0,
-            clamp: f32::INFINITY,
             coupled: coupled as f32,
             decoupled: decoupled as f32,
-            reshapes: false,
-            acts: false,
+            ..Self::NOTHING
         }
         .settled()
     }
@@ -93,25 +104,32 @@ impl Incoming {
         Ok(self.settled())
     }
 
-    /// What is unused costs nothing: one test, the same for the whole pass.
+    /// What is unused costs a test, the same for the whole pass, and not of floats, which may be a
+    /// call.
     fn settled(mut self) -> Self {
         self.scale = self.exact_scale as f32;
         self.reshapes = self.scale != 1.0 || self.clamp != f32::INFINITY;
-        self.acts = self.reshapes || self.coupled != 0.0 || self.decoupled != 0.0;
+        self.couples = self.coupled != 0.0;
+        self.shrinks = self.decoupled != 0.0;
         self
+    }
+
+    /// Whether [`apply`](Incoming::apply) does anything.
+    pub(crate) fn acts(&self) -> bool {
+        self.reshapes | self.couples | self.shrinks
     }
 
     /// The parameter and the gradient as the rule sees them.
     #[inline(always)]
     pub(crate) fn apply<R: Real>(&self, mut param: R, mut grad: R) -> (R, R) {
-        if self.acts {
+        if self.acts() {
             if self.reshapes {
                 grad = (grad * self.scale).at_most(self.clamp).at_least(-self.clamp);
             }
-            if self.coupled != 0.0 {
+            if self.couples {
                 grad = grad + param * self.coupled;
             }
-            if self.decoupled != 0.0 {
+            if self.shrinks {
                 param = param - param * self.decoupled;
             }
         }

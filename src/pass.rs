@@ -12,7 +12,7 @@ use pulp::{Simd, WithSimd};
 use crate::dispatch::{Operation, dispatch};
 use crate::gradient::Incoming;
 use crate::lanes::{Block, Lanes};
-use crate::real::Real;
+use crate::real::{HARDWARE_FLOATS, Real};
 use crate::rule::{Kernel, Layout};
 
 /// A step on one tensor, without its state.
@@ -53,8 +53,12 @@ struct Job<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> {
     layout: PhantomData<L>,
 }
 
-/// How many registers, or elements, of each slice are in flight at once.
+/// How many registers of each slice are in flight at once.
 const UNROLL: usize = 2;
+
+/// How many elements are, one at a time: more where that saves instructions, and one where each
+/// operation is a call.
+const UNROLL_ELEMENTS: usize = if HARDWARE_FLOATS { 4 } else { 1 };
 
 impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> WithSimd for Job<'_, K, L, N>
 where
@@ -66,7 +70,12 @@ where
     fn with_simd<S: Simd>(self, simd: S) {
         let (sweep, slices) = self.into_parts();
         let (registers, tail) = slices.cut(S::as_mut_simd_f32s, S::as_simd_f32s);
-        sweep.blocks(registers, |x| Lanes::new(simd, x), Lanes::register);
+        let (load, store) = (|x| Lanes::new(simd, x), Lanes::register);
+        let rest = match sweep.usual() {
+            Some(usual) => usual.blocks::<UNROLL, _, _>(registers, load, store),
+            None => sweep.blocks::<UNROLL, _, _>(registers, load, store),
+        };
+        sweep.sweep(rest, load, store);
 
         if tail.param.is_empty() {
             return;
@@ -87,7 +96,7 @@ where
             grad: slice::from_ref(&grad),
             state: state.each_mut().map(slice::from_mut),
         };
-        sweep.sweep(registers, |x| Lanes::new(simd, x), Lanes::register);
+        sweep.sweep(registers, load, store);
         simd.partial_store_f32s(tail.param, param);
         for (slice, register) in tail.state.into_iter().zip(state) {
             simd.partial_store_f32s(slice, register);
@@ -102,7 +111,12 @@ where
     #[inline(always)]
     fn with_scalars(self) {
         let (sweep, slices) = self.into_parts();
-        sweep.blocks(slices, |x: f32| x, |x| x);
+        let (load, store) = (|x: f32| x, |x| x);
+        let rest = match sweep.usual() {
+            Some(usual) => usual.blocks::<UNROLL_ELEMENTS, _, _>(slices, load, store),
+            None => slices,
+        };
+        sweep.sweep(rest, load, store);
     }
 }
 
@@ -166,17 +180,25 @@ impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Sweep<K, L, N>
 where
     Streams<N>: Zip<N>,
 {
-    /// The loop, over blocks of `UNROLL` items and then over those that are left.
+    /// The same for what most callers ask for, with all that they leave out known to be so: a loop
+    /// without a branch. `None` if this is anything else.
     #[inline(always)]
-    fn blocks<X: Copy, R: Real>(
+    fn usual(&self) -> Option<Self> {
+        let kernel = self.kernel.usual().filter(|_| !self.incoming.acts())?;
+        Some(Self { kernel, incoming: Incoming::NOTHING, layout: PhantomData })
+    }
+
+    /// The loop, over blocks of `U` items; gives those that are left.
+    #[inline(always)]
+    fn blocks<'s, const U: usize, X: Copy, R: Real>(
         &self,
-        slices: Slices<'_, X, N>,
+        slices: Slices<'s, X, N>,
         load: impl Fn(X) -> R + Copy,
         store: impl Fn(R) -> X + Copy,
-    ) {
-        let (blocks, rest) = slices.cut(<[X]>::as_chunks_mut::<UNROLL>, <[X]>::as_chunks::<UNROLL>);
+    ) -> Slices<'s, X, N> {
+        let (blocks, rest) = slices.cut(<[X]>::as_chunks_mut::<U>, <[X]>::as_chunks::<U>);
         self.sweep(blocks, |x| Block(x.map(load)), |Block(x)| x.map(store));
-        self.sweep(rest, load, store);
+        rest
     }
 
     /// The loop, over items `X` that `load` and `store` turn into a [`Real`] and back.

@@ -30,6 +30,12 @@ pub trait Real:
     fn at_most(self, bound: f32) -> Self;
 }
 
+/// Whether binary32 numbers are computed by instructions, and not by calls.
+pub const HARDWARE_FLOATS: bool = !cfg!(any(
+    all(target_arch = "arm", not(target_abi = "eabihf")),
+    all(any(target_arch = "riscv32", target_arch = "riscv64"), not(target_feature = "f")),
+));
+
 impl Real for f32 {
     #[inline(always)]
     fn sqrt(self) -> f32 {

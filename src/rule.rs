@@ -300,6 +300,10 @@ pub trait Kernel: Copy + Send + Sync {
     /// The state, borrowed.
     fn lend<T: AsMut<[f32]>>(state: &mut Self::State<T>) -> Self::State<&mut [f32]>;
 
+    /// This kernel, if the choices that branch in [`update`](Kernel::update) are the usual ones, with
+    /// those choices as constants: the compiler then makes a loop without them.
+    fn usual(self) -> Option<Self>;
+
     /// One element's update: the new parameter, with the state changed in place.
     ///
     /// Branches on the scalars are the same for all elements, and cost little.

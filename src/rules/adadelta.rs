@@ -95,6 +95,11 @@ impl Kernel for AdadeltaKernel {
     }
 
     #[inline(always)]
+    fn usual(self) -> Option<Self> {
+        Some(Self { rho: self.rho.mostly_kept()?, ..self })
+    }
+
+    #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: AdadeltaState<&mut R>) -> R {
         let AdadeltaState { square_avg, acc_delta } = state;
         self.rho.take(square_avg, grad * grad);

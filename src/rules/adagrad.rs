@@ -104,6 +104,11 @@ impl Kernel for AdagradKernel {
     }
 
     #[inline(always)]
+    fn usual(self) -> Option<Self> {
+        (!self.eps_inside).then_some(Self { eps_inside: false, ..self })
+    }
+
+    #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, AdagradState { sum }: AdagradState<&mut R>) -> R {
         *sum = *sum + grad * grad;
         let denom = if self.eps_inside { (*sum + self.eps).sqrt() } else { sum.sqrt() + self.eps };

@@ -176,6 +176,13 @@ impl Kernel for AdamKernel {
     }
 
     #[inline(always)]
+    fn usual(self) -> Option<Self> {
+        let (beta1, beta2) = (self.beta1.mostly_kept()?, self.beta2.mostly_kept()?);
+        let plain = !self.eps_inside && self.before_max == 1.0;
+        plain.then_some(Self { beta1, beta2, eps_inside: false, before_max: 1.0, ..self })
+    }
+
+    #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: AdamState<&mut R>) -> R {
         let AdamState { exp_avg, exp_avg_sq, max_exp_avg_sq } = state;
         self.beta1.take(exp_avg, grad);

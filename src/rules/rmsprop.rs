@@ -138,6 +138,13 @@ impl Kernel for RmsPropKernel {
     }
 
     #[inline(always)]
+    fn usual(self) -> Option<Self> {
+        let alpha = self.alpha.mostly_kept()?;
+        let plain = !self.eps_inside && self.update_weight == 1.0;
+        plain.then_some(Self { alpha, eps_inside: false, update_weight: 1.0, ..self })
+    }
+
+    #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: RmsPropState<&mut R>) -> R {
         let RmsPropState { square_avg, grad_avg, momentum_buffer } = state;
         self.alpha.take(square_avg, grad * grad);

@@ -117,6 +117,12 @@ impl Kernel for SgdKernel {
     }
 
     #[inline(always)]
+    fn usual(self) -> Option<Self> {
+        let plain = !self.nesterov && self.gradient_weight == 1.0;
+        plain.then_some(Self { nesterov: false, gradient_weight: 1.0, ..self })
+    }
+
+    #[inline(always)]
     fn update<R: Real>(&self, param: R, grad: R, state: SgdState<&mut R>) -> R {
         let Some(buffer) = state.momentum_buffer else {
             return param - grad * self.step_size;
