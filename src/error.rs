@@ -271,12 +271,22 @@ pub(crate) mod check {
         if holds { Ok(()) } else { Err(Error::new(kind, argument)) }
     }
 
+    /// Whether `0 <= x < limit`. Numbers that are not negative have the order of their bits, so
+    /// this costs no call where f64 is not computed by instructions.
+    #[inline]
+    fn from_zero_below(x: f64, limit: f64) -> bool {
+        x.to_bits() < limit.to_bits() || x.to_bits() == (-0.0_f64).to_bits()
+    }
+
+    /// The least number that becomes an infinity in binary32: half a step beyond the last one.
+    const TOO_LARGE: f64 = f32::MAX as f64 + (1_u128 << 103) as f64;
+
     pub(crate) fn non_negative(x: f64, argument: Argument) -> Result<(), Error> {
-        require(x >= 0.0 && (x as f32).is_finite(), ErrorKind::NotNonNegative, argument)
+        require(from_zero_below(x, TOO_LARGE), ErrorKind::NotNonNegative, argument)
     }
 
     pub(crate) fn finite(x: f64, argument: Argument) -> Result<(), Error> {
-        require((x as f32).is_finite(), ErrorKind::NotFinite, argument)
+        require(from_zero_below(x.abs(), TOO_LARGE), ErrorKind::NotFinite, argument)
     }
 
     /// A number computed from hyperparameters that are finite each, as the loop gets it.
@@ -286,18 +296,59 @@ pub(crate) mod check {
     }
 
     pub(crate) fn fraction(x: f64, argument: Argument) -> Result<(), Error> {
-        require((0.0..=1.0).contains(&x), ErrorKind::NotAFraction, argument)
+        require(from_zero_below(x, 1.0_f64.next_up()), ErrorKind::NotAFraction, argument)
     }
 
     pub(crate) fn unit_interval(x: f64, argument: Argument) -> Result<(), Error> {
-        require((0.0..1.0).contains(&x), ErrorKind::NotInUnitInterval, argument)
+        require(from_zero_below(x, 1.0), ErrorKind::NotInUnitInterval, argument)
     }
 
     pub(crate) fn bound(x: f64, argument: Argument) -> Result<(), Error> {
-        require(x >= 0.0, ErrorKind::NotABound, argument)
+        let holds = from_zero_below(x, f64::INFINITY) || x == f64::INFINITY;
+        require(holds, ErrorKind::NotABound, argument)
     }
 
     pub(crate) fn step_count(t: u64) -> Result<(), Error> {
         require(t >= 1, ErrorKind::Zero, Argument::T)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// Every check is what it says in floating point.
+        #[test]
+        fn bits_order_as_numbers() {
+            let numbers = [
+                0.0,
+                f64::from_bits(1),
+                f64::MIN_POSITIVE,
+                1e-46,
+                0.5,
+                1.0_f64.next_down(),
+                1.0,
+                1.0_f64.next_up(),
+                f64::from(f32::MAX),
+                TOO_LARGE.next_down(),
+                TOO_LARGE,
+                1e39,
+                f64::MAX,
+                f64::INFINITY,
+                f64::NAN,
+            ];
+            for x in numbers.into_iter().flat_map(|x| [x, -x]) {
+                let single = x as f32;
+                let argument = Argument::Lr;
+                assert_eq!(
+                    non_negative(x, argument).is_ok(),
+                    x >= 0.0 && single.is_finite(),
+                    "{x}"
+                );
+                assert_eq!(finite(x, argument).is_ok(), single.is_finite(), "{x}");
+                assert_eq!(fraction(x, argument).is_ok(), (0.0..=1.0).contains(&x), "{x}");
+                assert_eq!(unit_interval(x, argument).is_ok(), (0.0..1.0).contains(&x), "{x}");
+                assert_eq!(bound(x, argument).is_ok(), x >= 0.0, "{x}");
+            }
+        }
     }
 }

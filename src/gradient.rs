@@ -34,7 +34,7 @@ impl WeightDecay {
     }
 }
 
-/// The per-step scalars of everything between memory and the rule.
+/// Everything between memory and the rule, as it was asked for.
 ///
 /// In the order that PyTorch's optimizers and gradient scaler have:
 ///
@@ -49,9 +49,64 @@ impl WeightDecay {
 /// 1: for the defaults, 1e-3 of the decay itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming {
-    /// `grad_scale`, negated to maximize: a clamp is symmetric, so the sign may go first. Kept
-    /// in f64 as well, so that a product of factors is rounded once.
-    exact_scale: f64,
+    /// `grad_scale`, negated to maximize: a clamp is symmetric, so the sign may go first. In f64,
+    /// so that a product of factors is rounded once.
+    scale: f64,
+    clamp: f32,
+    coupled: f32,
+    decoupled: f32,
+}
+
+impl Incoming {
+    pub(crate) fn new(decay: WeightDecay, maximize: bool) -> Self {
+        let (coupled, decoupled) = match decay {
+            WeightDecay::Coupled(weight_decay) => (weight_decay, 0.0),
+            WeightDecay::Decoupled { shrink } => (0.0, shrink),
+        };
+        Self {
+            scale: if maximize { -1.0 } else { 1.0 },
+            clamp: f32::INFINITY,
+            coupled: coupled as f32,
+            decoupled: decoupled as f32,
+        }
+    }
+
+    /// In place, as a copy of a step is dear where memory is slow.
+    pub(crate) fn scale(&mut self, factor: f64) -> Result<(), Error> {
+        check::finite(factor, Argument::GradScale)?;
+        let scale = self.scale * factor;
+        check::finite(scale, Argument::GradScale)?;
+        self.scale = scale;
+        Ok(())
+    }
+
+    pub(crate) fn clamp(&mut self, bound: f64) -> Result<(), Error> {
+        check::bound(bound, Argument::GradClamp)?;
+        self.clamp = bound as f32;
+        Ok(())
+    }
+
+    /// What the loop needs.
+    pub(crate) fn intake(&self) -> Intake {
+        let scale = self.scale as f32;
+        Intake {
+            scale,
+            clamp: self.clamp,
+            coupled: self.coupled,
+            decoupled: self.decoupled,
+            reshapes: scale != 1.0 || self.clamp != f32::INFINITY,
+            couples: self.coupled != 0.0,
+            shrinks: self.decoupled != 0.0,
+        }
+    }
+}
+
+/// The per-step scalars of [`Incoming`], and which of them do anything.
+///
+/// What is unused costs a test, the same for the whole pass, and not one of floats, which may be
+/// a call.
+#[derive(Clone, Copy)]
+pub struct Intake {
     scale: f32,
     clamp: f32,
     coupled: f32,
@@ -64,10 +119,9 @@ pub struct Incoming {
     shrinks: bool,
 }
 
-impl Incoming {
-    /// Leaves both as they are.
+impl Intake {
+    /// Leaves the parameter and the gradient as they are.
     pub(crate) const NOTHING: Self = Self {
-        exact_scale: 1.0,
         scale: 1.0,
         clamp: f32::INFINITY,
         coupled: 0.0,
@@ -77,44 +131,8 @@ impl Incoming {
         shrinks: false,
     };
 
-    pub(crate) fn new(decay: WeightDecay, maximize: bool) -> Self {
-        let (coupled, decoupled) = match decay {
-            WeightDecay::Coupled(weight_decay) => (weight_decay, 0.0),
-            WeightDecay::Decoupled { shrink } => (0.0, shrink),
-        };
-        Self {
-            exact_scale: if maximize { -1.0 } else { 1.0 },
-            coupled: coupled as f32,
-            decoupled: decoupled as f32,
-            ..Self::NOTHING
-        }
-        .settled()
-    }
-
-    pub(crate) fn scaled(mut self, factor: f64) -> Result<Self, Error> {
-        check::finite(factor, Argument::GradScale)?;
-        self.exact_scale *= factor;
-        check::finite(self.exact_scale, Argument::GradScale)?;
-        Ok(self.settled())
-    }
-
-    pub(crate) fn clamped(mut self, bound: f64) -> Result<Self, Error> {
-        check::bound(bound, Argument::GradClamp)?;
-        self.clamp = bound as f32;
-        Ok(self.settled())
-    }
-
-    /// What is unused costs a test, the same for the whole pass, and not of floats, which may be a
-    /// call.
-    fn settled(mut self) -> Self {
-        self.scale = self.exact_scale as f32;
-        self.reshapes = self.scale != 1.0 || self.clamp != f32::INFINITY;
-        self.couples = self.coupled != 0.0;
-        self.shrinks = self.decoupled != 0.0;
-        self
-    }
-
-    /// Whether [`apply`](Incoming::apply) does anything.
+    /// Whether [`apply`](Intake::apply) does anything.
+    #[inline(always)]
     pub(crate) fn acts(&self) -> bool {
         self.reshapes | self.couples | self.shrinks
     }

@@ -10,7 +10,7 @@ use core::slice;
 use pulp::{Simd, WithSimd};
 
 use crate::dispatch::{Operation, dispatch};
-use crate::gradient::Incoming;
+use crate::gradient::{Incoming, Intake};
 use crate::lanes::{Block, Lanes};
 use crate::real::{HARDWARE_FLOATS, Real};
 use crate::rule::{Kernel, Layout};
@@ -126,7 +126,7 @@ impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
         let Pass { kernel, incoming, param, grad } = self.pass;
         // By value: behind a reference, the scalars might be part of a slice for all that the
         // compiler knows, and it would load and test them again after every store.
-        let sweep = Sweep { kernel: *kernel, incoming: *incoming, layout: PhantomData };
+        let sweep = Sweep { kernel: *kernel, intake: incoming.intake(), layout: PhantomData };
         // The lengths have been found equal. This way the compiler sees that they are, and counts
         // once for all slices.
         let shorter = |n: usize, slice: &&mut [f32]| n.min(slice.len());
@@ -172,7 +172,7 @@ impl<'a, X, const N: usize> Slices<'a, X, N> {
 /// What the loop does to one item of each slice.
 struct Sweep<K: Kernel, L, const N: usize> {
     kernel: K,
-    incoming: Incoming,
+    intake: Intake,
     layout: PhantomData<L>,
 }
 
@@ -184,8 +184,8 @@ where
     /// without a branch. `None` if this is anything else.
     #[inline(always)]
     fn usual(&self) -> Option<Self> {
-        let kernel = self.kernel.usual().filter(|_| !self.incoming.acts())?;
-        Some(Self { kernel, incoming: Incoming::NOTHING, layout: PhantomData })
+        let kernel = self.kernel.usual().filter(|_| !self.intake.acts())?;
+        Some(Self { kernel, intake: Intake::NOTHING, layout: PhantomData })
     }
 
     /// The loop, over blocks of `U` items; gives those that are left.
@@ -214,7 +214,7 @@ where
             for (register, item) in registers.iter_mut().zip(&state) {
                 *register = load(**item);
             }
-            let (p, g) = self.incoming.apply(load(*param), load(*grad));
+            let (p, g) = self.intake.apply(load(*param), load(*grad));
             let p = self.kernel.update(p, g, L::bind(registers.each_mut()));
             *param = store(p);
             for (item, register) in state.into_iter().zip(registers) {

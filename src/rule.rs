@@ -178,7 +178,7 @@ pub trait Rule: Hyperparameters {
     fn init(&self, state: StateOf<Self, &mut [f32]>) -> Result<(), Error> {
         self.at(SETTLED)?;
         let buffers = state.into_buffers();
-        present_as_expected::<Self::Kernel, _>(&buffers, self.expects())?;
+        present_as_expected(&buffers, &Self::Kernel::BUFFERS, self.expects())?;
         for (buffer, value) in buffers.into_iter().zip(self.initial()) {
             if let Some(buffer) = buffer {
                 buffer.fill(value);
@@ -345,12 +345,13 @@ macro_rules! layout {
 pub(crate) use layout;
 
 /// Refuses a buffer that is missing, and one that would be ignored.
-pub(crate) fn present_as_expected<K: Kernel, T>(
+pub(crate) fn present_as_expected<T>(
     buffers: &Buffers<T>,
+    names: &Buffers<Argument>,
     expects: [bool; MAX_BUFFERS],
 ) -> Result<(), Error> {
-    for ((buffer, name), expected) in buffers.iter().zip(K::BUFFERS).zip(expects) {
-        if let Some(name) = name
+    for ((buffer, name), expected) in buffers.iter().zip(names).zip(expects) {
+        if let Some(name) = *name
             && buffer.is_some() != expected
         {
             return Err(Error::new(
@@ -379,7 +380,9 @@ pub(crate) fn bias_correction(beta: f64, mut t: u64) -> f64 {
         if base < f64::EPSILON / 4.0 {
             return 1.0;
         }
-        power *= if t & 1 == 1 { base } else { 1.0 };
+        if t & 1 == 1 {
+            power *= base;
+        }
         base *= base;
         t >>= 1;
     }

@@ -39,7 +39,7 @@ impl<R: Rule> Step<R> {
     ///
     /// The factor is not finite.
     pub fn scale_grad(mut self, factor: f64) -> Result<Self, Error> {
-        self.incoming = self.incoming.scaled(factor)?;
+        self.incoming.scale(factor)?;
         Ok(self)
     }
 
@@ -50,7 +50,7 @@ impl<R: Rule> Step<R> {
     ///
     /// The bound is negative or NaN.
     pub fn clamp_grad(mut self, bound: f64) -> Result<Self, Error> {
-        self.incoming = self.incoming.clamped(bound)?;
+        self.incoming.clamp(bound)?;
         Ok(self)
     }
 
@@ -91,6 +91,18 @@ impl<R: Rule> Step<R> {
         Ok(())
     }
 
+    /// For a caller that keeps the step where it is.
+    #[cfg(feature = "capi")]
+    pub(crate) fn incoming_mut(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
+    /// Which buffers this rule's hyperparameters need.
+    #[cfg(feature = "capi")]
+    pub(crate) fn expects(&self) -> [bool; MAX_BUFFERS] {
+        self.expects
+    }
+
     fn check<T: AsRef<[f32]>>(
         &self,
         param: &[f32],
@@ -100,7 +112,7 @@ impl<R: Rule> Step<R> {
         if grad.len() != param.len() {
             return Err(Error::new(ErrorKind::Length, Argument::Grad));
         }
-        self.check_present(buffers)?;
+        present_as_expected(buffers, &R::Kernel::BUFFERS, self.expects)?;
         for (buffer, name) in buffers.iter().zip(R::Kernel::BUFFERS) {
             if let (Some(buffer), Some(name)) = (buffer, name)
                 && buffer.as_ref().len() != param.len()
@@ -109,10 +121,6 @@ impl<R: Rule> Step<R> {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn check_present<T>(&self, buffers: &Buffers<T>) -> Result<(), Error> {
-        present_as_expected::<R::Kernel, T>(buffers, self.expects)
     }
 
     /// The pass itself, over slices that have been checked.

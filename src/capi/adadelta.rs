@@ -53,7 +53,7 @@ pub struct gradstep_adadelta_tensor {
 impl Hyper for gradstep_adadelta {
     type Rule = Adadelta;
 
-    fn to_rule(self) -> Result<Adadelta, Error> {
+    fn to_rule(&self) -> Result<Adadelta, Error> {
         zero(self.reserved, Argument::Reserved)?;
         Ok(Adadelta {
             lr: self.lr,

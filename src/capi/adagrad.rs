@@ -52,7 +52,7 @@ pub struct gradstep_adagrad_tensor {
 impl Hyper for gradstep_adagrad {
     type Rule = Adagrad;
 
-    fn to_rule(self) -> Result<Adagrad, Error> {
+    fn to_rule(&self) -> Result<Adagrad, Error> {
         Ok(Adagrad {
             lr: self.lr,
             lr_decay: self.lr_decay,

@@ -63,7 +63,7 @@ pub struct gradstep_adam_tensor {
 impl Hyper for gradstep_adam {
     type Rule = Adam;
 
-    fn to_rule(self) -> Result<Adam, Error> {
+    fn to_rule(&self) -> Result<Adam, Error> {
         zero(self.reserved, Argument::Reserved)?;
         Ok(Adam {
             lr: self.lr,

@@ -58,7 +58,7 @@ pub struct gradstep_adamw_tensor {
 impl Hyper for gradstep_adamw {
     type Rule = AdamW;
 
-    fn to_rule(self) -> Result<AdamW, Error> {
+    fn to_rule(&self) -> Result<AdamW, Error> {
         zero(self.reserved, Argument::Reserved)?;
         Ok(AdamW {
             lr: self.lr,

@@ -7,7 +7,10 @@ use core::slice;
 
 use super::{GRADSTEP_OK, gradstep_options};
 use crate::error::{Argument, Error, ErrorKind};
-use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, SETTLED};
+use crate::gradient::Incoming;
+use crate::rule::{
+    Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, SETTLED, present_as_expected,
+};
 use crate::{Backend, Rule, Step};
 
 /// A rule's hyperparameters as C sees them.
@@ -15,7 +18,7 @@ pub(super) trait Hyper: Copy {
     type Rule: Rule;
 
     /// Numbers are taken as they are; flags and choices must be defined ones.
-    fn to_rule(self) -> Result<Self::Rule, Error>;
+    fn to_rule(&self) -> Result<Self::Rule, Error>;
 
     fn from_rule(rule: Self::Rule) -> Self;
 }
@@ -89,10 +92,12 @@ fn usable<T>(pointer: *const T, argument: Argument) -> Result<(), Error> {
     }
 }
 
-unsafe fn read<T: Copy>(pointer: *const T, argument: Argument) -> Result<T, Error> {
+/// What a pointer points to, for as long as the call takes.
+unsafe fn borrow<'a, T>(pointer: *const T, argument: Argument) -> Result<&'a T, Error> {
     usable(pointer, argument)?;
-    // SAFETY: not null and aligned; that a `T` is there is what the caller vouches for.
-    Ok(unsafe { *pointer })
+    // SAFETY: not null and aligned; that a `T` is there, and that nobody writes to it meanwhile,
+    // is what the caller vouches for.
+    Ok(unsafe { &*pointer })
 }
 
 pub(super) unsafe fn preset<H: Hyper>(hyper: *mut H, preset: i32) -> i32 {
@@ -142,14 +147,13 @@ pub(super) unsafe fn chunk(
 pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*mut f32>) -> i32 {
     status((|| {
         // SAFETY: as the caller vouches.
-        let rule = unsafe { read(hyper, Argument::Hyper) }?.to_rule()?;
-        let step = rule.at(SETTLED)?;
-        let spans = written(n, &state, &step)?;
-        disjoint(&spans)?;
+        let rule = unsafe { borrow(hyper, Argument::Hyper) }?.to_rule()?;
+        rule.at(SETTLED)?;
+        disjoint(&written(n, &state, rule.expects(), names::<H::Rule>())?)?;
         for (buffer, value) in state.into_iter().zip(rule.initial()) {
             if let Some(buffer) = buffer.filter(|_| n > 0) {
-                // SAFETY: `written` found it not null, aligned and of a possible length, and
-                // `disjoint` found no other buffer in it; the rest the caller vouches for.
+                // SAFETY: not null, aligned, of a possible length, and no other buffer is in it;
+                // the rest the caller vouches for.
                 unsafe { slice::from_raw_parts_mut(buffer, n) }.fill(value);
             }
         }
@@ -158,15 +162,26 @@ pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*m
 }
 
 /// The step of these hyperparameters and options.
+///
+/// Its callers leave it where it is and borrow it: it is large enough that to move it would be a
+/// call of `memcpy` on a microcontroller.
 unsafe fn prepare<H: Hyper>(
     hyper: *const H,
     options: *const gradstep_options,
     t: u64,
 ) -> Result<Step<H::Rule>, Error> {
     // SAFETY: as the caller vouches.
-    let step = unsafe { read(hyper, Argument::Hyper) }?.to_rule()?.at(t)?;
+    let mut step = unsafe { borrow(hyper, Argument::Hyper) }?.to_rule()?.at(t);
+    if let Ok(step) = &mut step {
+        // SAFETY: as the caller vouches.
+        unsafe { apply(options, step.incoming_mut()) }?;
+    }
+    step
+}
+
+unsafe fn apply(options: *const gradstep_options, incoming: &mut Incoming) -> Result<(), Error> {
     if options.is_null() {
-        return Ok(step);
+        return Ok(());
     }
     usable(options, Argument::Options)?;
     // SAFETY: not null and aligned; every version of the struct begins with its size.
@@ -174,8 +189,9 @@ unsafe fn prepare<H: Hyper>(
         return Err(Error::new(ErrorKind::WrongSize, Argument::Size));
     }
     // SAFETY: it says that it is as large as this version of the struct.
-    let options = unsafe { *options };
-    step.scale_grad(options.grad_scale)?.clamp_grad(options.grad_clamp)
+    let options = unsafe { &*options };
+    incoming.scale(options.grad_scale)?;
+    incoming.clamp(options.grad_clamp)
 }
 
 pub(super) unsafe fn step<H: Hyper>(
@@ -184,12 +200,13 @@ pub(super) unsafe fn step<H: Hyper>(
     t: u64,
     raw: Raw,
 ) -> i32 {
+    // SAFETY: as the caller vouches.
+    let prepared = unsafe { prepare(hyper, options, t) };
     status((|| {
-        // SAFETY: as the caller vouches.
-        let step = unsafe { prepare(hyper, options, t) }?;
-        checked(&raw, &step)?;
+        let step = prepared.as_ref().map_err(|&error| error)?;
+        checked(&raw, step.expects(), names::<H::Rule>(), None)?;
         // SAFETY: just checked.
-        unsafe { run(&step, raw) };
+        unsafe { run(step, raw) };
         Ok(())
     })())
 }
@@ -201,9 +218,10 @@ pub(super) unsafe fn step_list<H: Hyper, I: Item>(
     count: usize,
     tensors: *const I,
 ) -> i32 {
+    // SAFETY: as the caller vouches.
+    let prepared = unsafe { prepare(hyper, options, t) };
     status((|| {
-        // SAFETY: as the caller vouches.
-        let step = unsafe { prepare(hyper, options, t) }?;
+        let step = prepared.as_ref().map_err(|&error| error)?;
         if count == 0 {
             return Ok(());
         }
@@ -213,18 +231,20 @@ pub(super) unsafe fn step_list<H: Hyper, I: Item>(
         // Nothing below writes to it, as is checked for each tensor.
         let tensors = unsafe { slice::from_raw_parts(tensors, count) };
         for (index, tensor) in tensors.iter().enumerate() {
-            let written =
-                checked(&tensor.to_raw(), &step).map_err(|error| error.of_tensor(index))?;
-            if written.iter().flatten().any(|written| written.overlaps(&list)) {
-                return Err(Error::new(ErrorKind::Overlap, Argument::Tensors).of_tensor(index));
-            }
+            checked(&tensor.to_raw(), step.expects(), names::<H::Rule>(), Some(&list))
+                .map_err(|error| error.of_tensor(index))?;
         }
         for tensor in tensors {
             // SAFETY: checked above, and the list has not been written to since.
-            unsafe { run(&step, tensor.to_raw()) };
+            unsafe { run(step, tensor.to_raw()) };
         }
         Ok(())
     })())
+}
+
+/// The names of a rule's buffers.
+fn names<R: Rule>() -> &'static Buffers<Argument> {
+    const { &<R as Hyperparameters>::Kernel::BUFFERS }
 }
 
 /// A slice's place in memory.
@@ -260,19 +280,19 @@ fn span<T>(
     Ok(Span { addresses: start..end, argument })
 }
 
-/// The places of the state, which has the buffers that the step needs.
-fn written<R: Rule>(
+/// The places of the state, which has the buffers that are expected.
+fn written(
     n: usize,
     state: &Buffers<*mut f32>,
-    step: &Step<R>,
+    expects: [bool; MAX_BUFFERS],
+    names: &Buffers<Argument>,
 ) -> Result<Buffers<Span>, Error> {
     let mut spans = [const { None }; MAX_BUFFERS];
     if n > 0 {
-        step.check_present(state)?;
+        present_as_expected(state, names, expects)?;
     }
-    let names = <R as Hyperparameters>::Kernel::BUFFERS;
     for ((span, buffer), name) in spans.iter_mut().zip(state).zip(names) {
-        if let (Some(buffer), Some(name)) = (*buffer, name) {
+        if let (Some(buffer), Some(name)) = (*buffer, *name) {
             *span = Some(self::span(buffer, n, name, Argument::N)?);
         }
     }
@@ -293,17 +313,28 @@ fn disjoint(spans: &[Option<Span>]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks one tensor; gives the places that a step would write.
-fn checked<R: Rule>(raw: &Raw, step: &Step<R>) -> Result<[Option<Span>; MAX_BUFFERS + 1], Error> {
+/// Checks one tensor, of which nothing that is written may overlap `list`.
+///
+/// Not generic over the rule: one copy for a whole program.
+fn checked(
+    raw: &Raw,
+    expects: [bool; MAX_BUFFERS],
+    names: &Buffers<Argument>,
+    list: Option<&Span>,
+) -> Result<(), Error> {
     let param = span(raw.param, raw.n, Argument::Param, Argument::N)?;
     let grad = span(raw.grad, raw.n, Argument::Grad, Argument::N)?;
-    let [a, b, c] = written(raw.n, &raw.state, step)?;
+    let [a, b, c] = written(raw.n, &raw.state, expects, names)?;
     let spans = [Some(param), a, b, c];
-    if spans.iter().flatten().any(|span| span.overlaps(&grad)) {
+    let is_in = |place: &Span| spans.iter().flatten().any(|span| span.overlaps(place));
+    if is_in(&grad) {
         return Err(Error::new(ErrorKind::Overlap, Argument::Grad));
     }
     disjoint(&spans)?;
-    Ok(spans)
+    match list.filter(|list| is_in(list)) {
+        Some(list) => Err(Error::new(ErrorKind::Overlap, list.argument)),
+        None => Ok(()),
+    }
 }
 
 /// Runs a step on a tensor.

@@ -68,7 +68,7 @@ pub struct gradstep_rmsprop_tensor {
 impl Hyper for gradstep_rmsprop {
     type Rule = RmsProp;
 
-    fn to_rule(self) -> Result<RmsProp, Error> {
+    fn to_rule(&self) -> Result<RmsProp, Error> {
         Ok(RmsProp {
             lr: self.lr,
             alpha: self.alpha,

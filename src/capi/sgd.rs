@@ -56,7 +56,7 @@ pub struct gradstep_sgd_tensor {
 impl Hyper for gradstep_sgd {
     type Rule = Sgd;
 
-    fn to_rule(self) -> Result<Sgd, Error> {
+    fn to_rule(&self) -> Result<Sgd, Error> {
         zero(self.reserved, Argument::Reserved)?;
         Ok(Sgd {
             lr: self.lr,
