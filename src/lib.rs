@@ -122,6 +122,7 @@ mod pass;
 mod real;
 mod rule;
 mod rules;
+mod soft;
 mod step;
 
 pub use chunk::chunk;

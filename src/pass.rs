@@ -14,6 +14,7 @@ use crate::gradient::{Incoming, Intake};
 use crate::lanes::{Block, Lanes};
 use crate::real::{HARDWARE_FLOATS, Real};
 use crate::rule::{Kernel, Layout};
+use crate::soft::Soft;
 
 /// A step on one tensor, without its state.
 pub struct Pass<'a, K: Kernel> {
@@ -110,17 +111,28 @@ where
 {
     #[inline(always)]
     fn with_scalars(self) {
+        if HARDWARE_FLOATS {
+            self.with_elements(|x: f32| x, |x| x);
+        } else {
+            self.with_elements(Soft, |Soft(x)| x);
+        }
+    }
+}
+
+impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
+    #[inline(always)]
+    fn with_elements<R: Real>(self, load: impl Fn(f32) -> R + Copy, store: impl Fn(R) -> f32 + Copy)
+    where
+        Streams<N>: Zip<N>,
+    {
         let (sweep, slices) = self.into_parts();
-        let (load, store) = (|x: f32| x, |x| x);
         let rest = match sweep.usual() {
             Some(usual) => usual.blocks::<UNROLL_ELEMENTS, _, _>(slices, load, store),
             None => slices,
         };
         sweep.sweep(rest, load, store);
     }
-}
 
-impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
     #[inline(always)]
     fn into_parts(self) -> (Sweep<K, L, N>, Slices<'a, f32, N>) {
         let Pass { kernel, incoming, param, grad } = self.pass;

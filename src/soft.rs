@@ -1,0 +1,267 @@
+//! Binary32 for processors without floating-point instructions.
+//!
+//! Every operation is a call there, and what the compiler brings is written for size or for any
+//! width: a root takes some 300 instructions of a Cortex-M0, a quotient 400. These take a fourth of
+//! that, and the same bits. They need no product of more than 32 bits, so that the smallest cores,
+//! which have no instruction for one, lose nothing.
+//!
+//! Sums and products stay the compiler's, which a program needs anyway.
+
+use core::ops::{Add, Div, Mul, Sub};
+
+use crate::real::Real;
+
+/// A number whose roots and quotients are computed here.
+#[derive(Clone, Copy)]
+pub struct Soft(pub f32);
+
+impl Real for Soft {
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(sqrt(self.0))
+    }
+
+    #[inline(always)]
+    fn or_greater(self, other: Self) -> Self {
+        Self(self.0.or_greater(other.0))
+    }
+
+    #[inline(always)]
+    fn at_least(self, bound: f32) -> Self {
+        Self(self.0.at_least(bound))
+    }
+
+    #[inline(always)]
+    fn at_most(self, bound: f32) -> Self {
+        Self(self.0.at_most(bound))
+    }
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $rhs:ty, |$a:ident, $b:ident| $result:expr) => {
+        impl $trait<$rhs> for Soft {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: $rhs) -> Self {
+                let ($a, $b) = (self, other);
+                Self($result)
+            }
+        }
+    };
+}
+
+operator!(Add, add, Self, |a, b| a.0 + b.0);
+operator!(Add, add, f32, |a, b| a.0 + b);
+operator!(Sub, sub, Self, |a, b| a.0 - b.0);
+operator!(Mul, mul, Self, |a, b| a.0 * b.0);
+operator!(Mul, mul, f32, |a, b| a.0 * b);
+operator!(Div, div, Self, |a, b| div(a.0, b.0));
+
+const SIGN: u32 = 1 << 31;
+const INFINITY: u32 = 0xff << 23;
+const HIDDEN: u32 = 1 << 23;
+
+/// What a finite number other than 0 is made of: it is `m 2^(e - 150)` with `m` in [2^23, 2^24).
+#[inline(always)]
+fn parts(magnitude: u32) -> (u32, i32) {
+    let exponent = magnitude >> 23;
+    if exponent > 0 {
+        return (magnitude & (HIDDEN - 1) | HIDDEN, exponent as i32);
+    }
+    let shift = magnitude.leading_zeros() - 8;
+    (magnitude << shift, 1 - shift as i32)
+}
+
+/// `1/√A` in 1/128, for `A` from `i/128` to `(i + 1)/128`, from `i` = 32 on.
+static INVERSE_ROOTS: [u8; 96] = {
+    let mut table = [0; 96];
+    let mut i = 0;
+    while i < 96 {
+        let middle = 2 * (i as u32 + 32) + 1; // in 1/256
+        let twice = ((1_u32 << 24) / middle).isqrt();
+        table[i] = twice.div_ceil(2) as u8;
+        i += 1;
+    }
+    table
+};
+
+/// The square root, correctly rounded.
+#[inline(never)]
+fn sqrt(x: f32) -> f32 {
+    let bits = x.to_bits();
+    if bits.wrapping_sub(1) >= INFINITY - 1 {
+        // Zeros and infinity are their own roots; what is negative has none, nor has a NaN.
+        return if bits << 1 == 0 || bits == INFINITY { x } else { f32::NAN };
+    }
+    let (m, e) = parts(bits);
+    // x is A times a power of 4, A from 1/4 to 1: `a` is A in units of 2^-32.
+    let a = m << (8 - (e & 1));
+
+    // An estimate of 1/√A in units of 2^-7, and one step of Newton's method: 2^-15 units.
+    let estimate = u32::from(INVERSE_ROOTS[((a >> 25) - 32) as usize]);
+    let high = a >> 16;
+    let three_minus = (3 << 30) - high * (estimate * estimate);
+    let inverse = ((three_minus >> 16) * estimate) >> 7;
+
+    // The root in units of 2^-16, from below, and what that leaves of A: it takes the root to
+    // units of 2^-24, at most 1.61 of them too low.
+    let root = (high * inverse) >> 15;
+    let left = a - root * root;
+    let root = (root << 8) + (((left >> 6) * inverse) >> 18) + 1;
+
+    // The exact remainder is small, so its low 32 bits tell it. It says on which side of the
+    // middle between two numbers A's root lies; in the middle it cannot be.
+    let remainder = (a << 16).wrapping_sub(root.wrapping_mul(root)) as i32;
+    let root = if remainder > root as i32 {
+        root + 1
+    } else if remainder <= -(root as i32) {
+        root - 1
+    } else {
+        root
+    };
+    f32::from_bits((((e + 125) as u32 >> 1) << 23) + root)
+}
+
+/// `1/B` in 1/128, for `B` from `(64 + i)/128` to `(65 + i)/128`.
+static INVERSES: [u8; 64] = {
+    let mut table = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        let middle = 2 * (i as u32 + 64) + 1; // in 1/256
+        table[i] = ((1_u32 << 16) / middle).div_ceil(2) as u8;
+        i += 1;
+    }
+    table
+};
+
+/// The quotient, correctly rounded.
+#[inline(never)]
+fn div(x: f32, y: f32) -> f32 {
+    let sign = (x.to_bits() ^ y.to_bits()) & SIGN;
+    let (x, y) = (x.to_bits() & !SIGN, y.to_bits() & !SIGN);
+    if x.wrapping_sub(1) >= INFINITY - 1 || y.wrapping_sub(1) >= INFINITY - 1 {
+        let nan = x > INFINITY || y > INFINITY || x == y;
+        let zero = x == 0 || y == INFINITY;
+        let magnitude = if zero { 0 } else { INFINITY };
+        return if nan { f32::NAN } else { f32::from_bits(sign | magnitude) };
+    }
+    let ((mut a, of_a), (b, of_b)) = (parts(x), parts(y));
+    // a/b is to be from 1 to 2: `exponent` is then the quotient's.
+    let mut exponent = of_a - of_b + 127;
+    if a < b {
+        a <<= 1;
+        exponent -= 1;
+    }
+
+    // An estimate of 2^24/b in units of 2^-7, and one step of Newton's method: 2^-15 units.
+    let estimate = u32::from(INVERSES[((b >> 17) - 64) as usize]);
+    let two_minus = (2 << 23) - ((b >> 8) + 1) * estimate;
+    let inverse = ((two_minus >> 8) * estimate) >> 7;
+
+    // The quotient's first 14 bits, and from what they leave the other 10. Remainders are small,
+    // so their low 32 bits tell them.
+    let first = ((a >> 9) * inverse) >> 17;
+    let left = (a << 13).wrapping_sub(first.wrapping_mul(b));
+    let second = ((left >> 10) * inverse) >> 19;
+    let mut quotient = (first << 10) + second;
+    let mut remainder = (left << 10).wrapping_sub(second.wrapping_mul(b));
+    while remainder >= b {
+        quotient += 1;
+        remainder -= b;
+    }
+
+    if exponent >= 255 {
+        return f32::from_bits(sign | INFINITY);
+    }
+    if exponent > 0 {
+        // Never in the middle: that would take a factor of more than 24 bits. The sum carries into
+        // the exponent, also to infinity.
+        let up = u32::from(remainder > b - remainder);
+        return f32::from_bits(sign | (((exponent as u32 - 1) << 23) + quotient + up));
+    }
+    let shift = (1 - exponent) as u32;
+    if shift > 24 {
+        return f32::from_bits(sign);
+    }
+    let (kept, lost) = (quotient >> shift, quotient << (32 - shift));
+    let middle = lost == 1 << 31 && remainder == 0;
+    let up = u32::from(if middle { kept & 1 == 1 } else { lost >= 1 << 31 });
+    f32::from_bits(sign | (kept + up))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against the processor.
+    #[test]
+    fn roots() {
+        roots_of(251);
+    }
+
+    /// Of all 2^32 numbers.
+    #[test]
+    #[ignore = "takes half a minute; `cargo xtask test` runs it"]
+    fn every_root() {
+        roots_of(1);
+    }
+
+    fn roots_of(step: usize) {
+        for bits in (0..=u32::MAX).step_by(step) {
+            let x = f32::from_bits(bits);
+            assert!(same(sqrt(x), x.sqrt()), "root of {x:e}");
+        }
+    }
+
+    /// Against the processor: divisors and dividends of nearly the same significand, and at random, and
+    /// every combination of exponents.
+    #[test]
+    fn quotients() {
+        let mut seed = 1_u64;
+        let mut random = || {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (seed >> 32) as u32
+        };
+        let check = |x: u32, y: u32| {
+            let (x, y) = (f32::from_bits(x), f32::from_bits(y));
+            assert!(same(div(x, y), x / y), "{x:e} / {y:e}: {:e}", div(x, y));
+        };
+        let one = 127 << 23;
+        for significand in (0..HIDDEN).step_by(7) {
+            let y = one + significand;
+            for x in [y, y - 1, y + 1, one, one + HIDDEN - 1, one + (random() >> 9)] {
+                check(x, y);
+            }
+        }
+        for exponents in 0..1 << 16 {
+            let (of_x, of_y) = (exponents << 23 & INFINITY, exponents >> 8 << 23 & INFINITY);
+            for _ in 0..64 {
+                let (x, y) = (random(), random());
+                check(x & !INFINITY | of_x, y & !INFINITY | of_y);
+            }
+            for (x, y) in [(0, 0), (0, 1), (1, 0), (HIDDEN - 1, 0), (0, HIDDEN - 1)] {
+                check(of_x | x, of_y | y);
+                check(SIGN | of_x | x, of_y | y);
+            }
+        }
+    }
+
+    /// Quotients that are denormal numbers, and those in the middle between two of them.
+    #[test]
+    fn denormal_quotients() {
+        let mut count = 0;
+        for x in (1..4000).chain(HIDDEN - 2000..HIDDEN + 2000) {
+            for y in [2.0_f32, 4.0, 3.0, 1024.0, 1.5, 0.75, 8_388_608.0, 16_777_216.0, 3e7] {
+                let x = f32::from_bits(x);
+                assert!(same(div(x, y), x / y), "{x:e} / {y:e}");
+                count += u32::from(x / y < f32::MIN_POSITIVE);
+            }
+        }
+        assert!(count > 50_000);
+    }
+
+    fn same(a: f32, b: f32) -> bool {
+        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+    }
+}
