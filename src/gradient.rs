@@ -88,23 +88,25 @@ impl Incoming {
 
     /// What the loop needs.
     pub(crate) fn intake(&self) -> Intake {
+        // Bits, so that no loop compares numbers, which may take a call each.
+        let is = |x: f32, y: f32| x.to_bits() == y.to_bits();
+        let is_zero = |x: f32| is(x.abs(), 0.0);
         let scale = self.scale as f32;
         Intake {
             scale,
             clamp: self.clamp,
             coupled: self.coupled,
             decoupled: self.decoupled,
-            reshapes: scale != 1.0 || self.clamp != f32::INFINITY,
-            couples: self.coupled != 0.0,
-            shrinks: self.decoupled != 0.0,
+            reshapes: !is(scale, 1.0) || !is(self.clamp, f32::INFINITY),
+            couples: !is_zero(self.coupled),
+            shrinks: !is_zero(self.decoupled),
         }
     }
 }
 
 /// The per-step scalars of [`Incoming`], and which of them do anything.
 ///
-/// What is unused costs a test, the same for the whole pass, and not one of floats, which may be
-/// a call.
+/// What is unused costs a test, the same for the whole pass.
 #[derive(Clone, Copy)]
 pub struct Intake {
     scale: f32,

@@ -105,6 +105,7 @@
 //! without `std`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(feature = "nightly", feature(core_float_math))]
 #![no_std]
 #![deny(unsafe_code)]
 #[cfg(feature = "std")]

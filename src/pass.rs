@@ -57,9 +57,9 @@ struct Job<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> {
 /// How many registers of each slice are in flight at once.
 const UNROLL: usize = 2;
 
-/// How many elements are, one at a time: more where that saves instructions, and one where each
-/// operation is a call.
-const UNROLL_ELEMENTS: usize = if HARDWARE_FLOATS { 4 } else { 1 };
+/// How many elements are, without registers for several: some, which saves instructions, and one
+/// where each operation is a call, or where memory for code is dear.
+const UNROLL_ELEMENTS: usize = if HARDWARE_FLOATS && !cfg!(feature = "small") { 4 } else { 1 };
 
 impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> WithSimd for Job<'_, K, L, N>
 where

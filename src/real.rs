@@ -59,10 +59,17 @@ impl Real for f32 {
 }
 
 /// The instruction, where the target has one: `libm` would compute it in software there.
+#[cfg(all(target_arch = "arm", target_abi = "eabihf", feature = "nightly"))]
+#[inline(always)]
+fn sqrt(x: f32) -> f32 {
+    core::f32::math::sqrt(x)
+}
+
+/// The instruction, where the target has one: `libm` would compute it in software there.
 ///
 /// It goes through a core register, since stable Rust does not know of the floating-point
 /// registers of a unit that has single precision only (it asks for `vfp2`, which has double).
-#[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
+#[cfg(all(target_arch = "arm", target_abi = "eabihf", not(feature = "nightly")))]
 #[allow(unsafe_code)]
 #[inline(always)]
 fn sqrt(x: f32) -> f32 {
