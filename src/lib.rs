@@ -105,7 +105,10 @@
 //! without `std`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(feature = "nightly", feature(core_float_math))]
+#![cfg_attr(
+    all(feature = "nightly", target_arch = "arm", target_abi = "eabihf"),
+    feature(core_float_math)
+)]
 #![no_std]
 #![deny(unsafe_code)]
 #[cfg(feature = "std")]

@@ -71,18 +71,17 @@ where
     fn with_simd<S: Simd>(self, simd: S) {
         let (sweep, slices) = self.into_parts();
         let (registers, tail) = slices.cut(S::as_mut_simd_f32s, S::as_simd_f32s);
-        let (load, store) = (|x| Lanes::new(simd, x), Lanes::register);
         let rest = match sweep.usual() {
-            Some(usual) => usual.blocks::<UNROLL, _, _>(registers, load, store),
-            None => sweep.blocks::<UNROLL, _, _>(registers, load, store),
+            Some(usual) => usual.blocks::<UNROLL, _, _>(registers, simd),
+            None => sweep.blocks::<UNROLL, _, _>(registers, simd),
         };
-        sweep.sweep(rest, load, store);
+        sweep.sweep(rest, simd);
 
         if tail.param.is_empty() {
             return;
         }
         if S::F32_LANES <= 4 {
-            return sweep.sweep(tail, |x: f32| x, |x| x);
+            return sweep.sweep(tail, Elements);
         }
         // In wide registers what is left goes through a part of one: at once, where up to 15
         // elements would take their turns. Nobody reads the other lanes, which hold zeros.
@@ -97,7 +96,7 @@ where
             grad: slice::from_ref(&grad),
             state: state.each_mut().map(slice::from_mut),
         };
-        sweep.sweep(registers, load, store);
+        sweep.sweep(registers, simd);
         simd.partial_store_f32s(tail.param, param);
         for (slice, register) in tail.state.into_iter().zip(state) {
             simd.partial_store_f32s(slice, register);
@@ -112,25 +111,25 @@ where
     #[inline(always)]
     fn with_scalars(self) {
         if HARDWARE_FLOATS {
-            self.with_elements(|x: f32| x, |x| x);
+            self.with_elements(Elements);
         } else {
-            self.with_elements(Soft, |Soft(x)| x);
+            self.with_elements(SoftElements);
         }
     }
 }
 
 impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
     #[inline(always)]
-    fn with_elements<R: Real>(self, load: impl Fn(f32) -> R + Copy, store: impl Fn(R) -> f32 + Copy)
+    fn with_elements<V: View<f32>>(self, view: V)
     where
         Streams<N>: Zip<N>,
     {
         let (sweep, slices) = self.into_parts();
         let rest = match sweep.usual() {
-            Some(usual) => usual.blocks::<UNROLL_ELEMENTS, _, _>(slices, load, store),
+            Some(usual) => usual.blocks::<UNROLL_ELEMENTS, _, _>(slices, view),
             None => slices,
         };
-        sweep.sweep(rest, load, store);
+        sweep.sweep(rest, view);
     }
 
     #[inline(always)]
@@ -182,7 +181,7 @@ impl<'a, X, const N: usize> Slices<'a, X, N> {
 }
 
 /// What the loop does to one item of each slice.
-struct Sweep<K: Kernel, L, const N: usize> {
+pub(crate) struct Sweep<K: Kernel, L, const N: usize> {
     kernel: K,
     intake: Intake,
     layout: PhantomData<L>,
@@ -202,37 +201,126 @@ where
 
     /// The loop, over blocks of `U` items; gives those that are left.
     #[inline(always)]
-    fn blocks<'s, const U: usize, X: Copy, R: Real>(
+    fn blocks<'s, const U: usize, X: Copy, V: View<X>>(
         &self,
         slices: Slices<'s, X, N>,
-        load: impl Fn(X) -> R + Copy,
-        store: impl Fn(R) -> X + Copy,
+        view: V,
     ) -> Slices<'s, X, N> {
         let (blocks, rest) = slices.cut(<[X]>::as_chunks_mut::<U>, <[X]>::as_chunks::<U>);
-        self.sweep(blocks, |x| Block(x.map(load)), |Block(x)| x.map(store));
+        self.sweep(blocks, Blocks(view));
         rest
     }
 
-    /// The loop, over items `X` that `load` and `store` turn into a [`Real`] and back.
+    /// The loop, over items that `view` turns into numbers and back.
     #[inline(always)]
-    fn sweep<X: Copy, R: Real>(
-        &self,
-        slices: Slices<'_, X, N>,
-        load: impl Fn(X) -> R,
-        store: impl Fn(R) -> X,
-    ) {
-        Streams::zip(slices, |param, grad, state| {
-            let mut registers = [load(*param); N];
-            for (register, item) in registers.iter_mut().zip(&state) {
-                *register = load(**item);
-            }
-            let (p, g) = self.intake.apply(load(*param), load(*grad));
-            let p = self.kernel.update(p, g, L::bind(registers.each_mut()));
-            *param = store(p);
-            for (item, register) in state.into_iter().zip(registers) {
-                *item = store(register);
-            }
-        });
+    fn sweep<X: Copy, V: View<X>>(&self, slices: Slices<'_, X, N>, view: V) {
+        Streams::zip(slices, self, view);
+    }
+}
+
+impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Sweep<K, L, N> {
+    /// One item of each slice.
+    #[inline(always)]
+    fn item<X: Copy, V: View<X>>(&self, view: V, param: &mut X, grad: &X, state: [&mut X; N]) {
+        let mut registers = [view.load(*param); N];
+        for (register, item) in registers.iter_mut().zip(&state) {
+            *register = view.load(**item);
+        }
+        let (p, g) = self.intake.apply(view.load(*param), view.load(*grad));
+        let p = self.kernel.update(p, g, L::bind(registers.each_mut()));
+        *param = view.store(p);
+        for (item, register) in state.into_iter().zip(registers) {
+            *item = view.store(register);
+        }
+    }
+}
+
+/// How items of a slice become numbers to compute with, and back.
+///
+/// Methods, not closures: all of a loop must be inlined, since what is not would leave the
+/// instruction set of its caller, and a closure that two loops share might not be.
+pub(crate) trait View<X>: Copy {
+    type Real: Real;
+
+    fn load(self, item: X) -> Self::Real;
+
+    fn store(self, real: Self::Real) -> X;
+}
+
+/// As they are.
+#[derive(Clone, Copy)]
+struct Elements;
+
+impl View<f32> for Elements {
+    type Real = f32;
+
+    #[inline(always)]
+    fn load(self, item: f32) -> f32 {
+        item
+    }
+
+    #[inline(always)]
+    fn store(self, real: f32) -> f32 {
+        real
+    }
+}
+
+/// For a processor without floating-point instructions.
+#[derive(Clone, Copy)]
+struct SoftElements;
+
+impl View<f32> for SoftElements {
+    type Real = Soft;
+
+    #[inline(always)]
+    fn load(self, item: f32) -> Soft {
+        Soft(item)
+    }
+
+    #[inline(always)]
+    fn store(self, Soft(real): Soft) -> f32 {
+        real
+    }
+}
+
+/// Registers of an instruction set.
+impl<S: Simd> View<S::f32s> for S {
+    type Real = Lanes<S>;
+
+    #[inline(always)]
+    fn load(self, item: S::f32s) -> Lanes<S> {
+        Lanes::new(self, item)
+    }
+
+    #[inline(always)]
+    fn store(self, real: Lanes<S>) -> S::f32s {
+        real.register()
+    }
+}
+
+/// Several items at once.
+#[derive(Clone, Copy)]
+struct Blocks<V>(V);
+
+impl<X: Copy, V: View<X>, const U: usize> View<[X; U]> for Blocks<V> {
+    type Real = Block<V::Real, U>;
+
+    #[inline(always)]
+    fn load(self, items: [X; U]) -> Block<V::Real, U> {
+        let mut reals = [self.0.load(items[0]); U];
+        for (real, item) in reals.iter_mut().zip(items) {
+            *real = self.0.load(item);
+        }
+        Block(reals)
+    }
+
+    #[inline(always)]
+    fn store(self, Block(reals): Block<V::Real, U>) -> [X; U] {
+        let mut items = [self.0.store(reals[0]); U];
+        for (item, real) in items.iter_mut().zip(reals) {
+            *item = self.0.store(real);
+        }
+        items
     }
 }
 
@@ -244,19 +332,24 @@ pub(crate) struct Streams<const N: usize>;
 /// One implementation per `N`, since only a chain of `zip`s of slice iterators is known to the
 /// standard library to need one counter and no bounds check: no panic path, in safe code.
 pub(crate) trait Zip<const N: usize> {
-    fn zip<X>(slices: Slices<'_, X, N>, each: impl FnMut(&mut X, &X, [&mut X; N]));
+    fn zip<X: Copy, V: View<X>, K: Kernel, L: Layout<N, Kernel = K>>(
+        slices: Slices<'_, X, N>,
+        sweep: &Sweep<K, L, N>,
+        view: V,
+    );
 }
 
 macro_rules! zip {
     ($n:literal: ($($slice:ident)*), $p:ident $g:ident $pattern:pat) => {
         impl Zip<$n> for Streams<$n> {
             #[inline(always)]
-            fn zip<X>(
+            fn zip<X: Copy, V: View<X>, K: Kernel, L: Layout<$n, Kernel = K>>(
                 Slices { param, grad, state: [$($slice),*] }: Slices<'_, X, $n>,
-                mut each: impl FnMut(&mut X, &X, [&mut X; $n]),
+                sweep: &Sweep<K, L, $n>,
+                view: V,
             ) {
                 for $pattern in param.iter_mut().zip(grad)$(.zip($slice))* {
-                    each($p, $g, [$($slice),*]);
+                    sweep.item(view, $p, $g, [$($slice),*]);
                 }
             }
         }
