@@ -4,6 +4,7 @@ mod clib;
 mod cross;
 mod header;
 mod host;
+mod instructions;
 mod linked;
 mod lint;
 mod suite;
@@ -55,7 +56,8 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps = [host::steps(), cross::steps()].into_iter().flatten();
+            let steps =
+                [host::steps(), instructions::steps(), cross::steps()].into_iter().flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)
         }
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
