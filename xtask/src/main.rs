@@ -9,6 +9,7 @@ mod linked;
 mod lint;
 mod suite;
 mod tools;
+mod x86;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,8 +57,9 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps =
-                [host::steps(), instructions::steps(), cross::steps()].into_iter().flatten();
+            let steps = [host::steps(), instructions::steps(), x86::steps(), cross::steps()]
+                .into_iter()
+                .flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)
         }
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
