@@ -2,6 +2,7 @@
 
 mod clib;
 mod cross;
+mod dist;
 mod header;
 mod host;
 mod instructions;
@@ -57,9 +58,10 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps = [host::steps(), instructions::steps(), x86::steps(), cross::steps()]
-                .into_iter()
-                .flatten();
+            let steps =
+                [host::steps(), instructions::steps(), x86::steps(), cross::steps(), dist::steps()]
+                    .into_iter()
+                    .flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)
         }
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
