@@ -21,7 +21,7 @@ use object::read::archive::ArchiveFile;
 use object::{File, Object, ObjectSymbol};
 use xshell::{Cmd, Shell, cmd};
 
-use crate::suite::{Skip, Step};
+use crate::suite::Step;
 use crate::tools::{self, Toolchain};
 use crate::{clib, root, target_dir};
 
