@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gradstep::{Adam, AdamW, Backend, Rule, Step, chunk};
 
-use common::{Owned, Rng, Subject, random_state, same, same_bits};
+use common::{Owned, Rng, Subject, every, random_state, same, same_bits};
 
 /// The backend is the process's, and the tests are its threads.
 static BACKEND: Mutex<()> = Mutex::new(());
@@ -84,8 +84,7 @@ fn every_backend_length_and_offset() {
 
 /// Compares all variants of a rule, and counts.
 fn compare_rule<R: Subject>() -> usize {
-    let every = std::env::var("GRADSTEP_EVERY").map_or(1, |every| every.parse().unwrap());
-    let variants: Vec<R> = R::variants().into_iter().step_by(every).collect();
+    let variants: Vec<R> = R::variants().into_iter().step_by(every()).collect();
     let mut rng = Rng(3);
     let mut combinations = 0;
     for rule in &variants {

@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::sync::{Mutex, PoisonError};
+
 use gradstep::{
-    Adadelta, Adagrad, AdagradState, Adam, AdamState, AdamW, Amsgrad, RmsProp, RmsPropState, Rule,
-    Sgd, SgdState,
+    Adadelta, Adagrad, AdagradState, Adam, AdamState, AdamW, Amsgrad, Backend, EpsPlacement,
+    RmsProp, RmsPropState, Rule, Sgd, SgdState,
 };
 
-use common::{Owned, Rng, Subject, buffer_names, random_state, same, same_bits};
+use common::{Buffers, Owned, Rng, Subject, buffer_names, random_state, same, same_bits};
 
 /// Something that holds for every variant of every rule.
 trait Property {
@@ -522,4 +524,235 @@ fn the_last_step_count() {
         }
         assert!(!after(1).same_bits(&last) || adam.beta1 == 0.0, "{adam:?}");
     }
+}
+
+/// The backend is the process's; whoever needs a certain one takes turns.
+static BACKEND: Mutex<()> = Mutex::new(());
+
+/// One element after steps with these gradients, from the state that `init` gives: the parameter and
+/// the state. In every place of a slice that goes through blocks, registers and a tail, and on every
+/// backend, it is the same.
+fn after<R: Subject>(rule: &R, param: f32, grads: &[f32]) -> (f32, Buffers<f32>) {
+    let _turn = BACKEND.lock().unwrap_or_else(PoisonError::into_inner);
+    let widest = Backend::current();
+    let mut first: Option<Owned> = None;
+    for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
+        backend.force().unwrap();
+        let n = 2 * 32 + 16 + 7;
+        let mut ours = Owned::new(rule, vec![param; n], vec![0.0; n]);
+        for (t, &grad) in (1..).zip(grads) {
+            ours.grad.fill(grad);
+            ours.apply(&rule.at(t).unwrap()).unwrap();
+        }
+        for slice in ours.written() {
+            assert!(slice.iter().all(|&x| same(x, slice[0])), "{backend:?} {slice:?} {rule:?}");
+        }
+        assert!(first.get_or_insert_with(|| ours.clone()).same_bits(&ours), "{backend:?} {rule:?}");
+    }
+    widest.force().unwrap();
+    let first = first.unwrap();
+    (first.param[0], first.state.map(|buffer| buffer.map(|buffer| buffer[0])))
+}
+
+/// The parameter alone.
+fn param_after<R: Subject>(rule: &R, param: f32, grads: &[f32]) -> f32 {
+    after(rule, param, grads).0
+}
+
+/// The smallest number above 0.
+const TINY: f32 = f32::from_bits(1);
+const INF: f32 = f32::INFINITY;
+
+/// What the documentation of `Sgd` says.
+#[test]
+fn sgd_special_values() {
+    let sgd = Sgd { lr: 0.5, ..Sgd::default() };
+    let momentum = Sgd { momentum: 0.9, ..sgd };
+    let nesterov = Sgd { nesterov: true, ..momentum };
+
+    // Zeros, and the zero that changes its sign.
+    assert_eq!(param_after(&sgd, 1.5, &[0.0, -0.0]), 1.5);
+    assert_eq!(param_after(&sgd, -0.0, &[0.0]).to_bits(), (-0.0_f32).to_bits());
+    assert_eq!(param_after(&sgd, -0.0, &[-0.0]).to_bits(), 0);
+    // The buffer comes to rest at a denormal number.
+    let (_, [rest, ..]) = after(&momentum, 1.0, &[&[1.0][..], &[0.0; 3000]].concat());
+    assert!(rest.unwrap() > 0.0 && rest.unwrap() < 1e-43, "{rest:?}");
+    // Denormal gradients count.
+    assert_eq!(param_after(&sgd, 0.0, &[2.0 * TINY]), -TINY);
+    assert_eq!(param_after(&sgd, 0.0, &[1e-40]), -0.5 * 1e-40);
+    // No square: large gradients are as good as others, and the buffer has its end at 3.4e38.
+    assert_eq!(param_after(&sgd, 0.0, &[2e38]), -1e38);
+    assert_eq!(after(&momentum, 0.0, &[3e38; 2]), (-INF, [Some(INF), None, None]));
+    // Infinities stay; two of opposite sign are a NaN, and so is one at a rate of 0.
+    for rule in [&sgd, &momentum, &nesterov] {
+        assert_eq!(param_after(rule, 1.0, &[INF, 1.0]), -INF);
+        assert_eq!(param_after(rule, 1.0, &[-INF, 1.0]), INF);
+        assert!(param_after(rule, 1.0, &[INF, -INF]).is_nan());
+        assert!(param_after(&Sgd { lr: 0.0, ..*rule }, 1.0, &[INF]).is_nan());
+        assert!(param_after(rule, 1.0, &[f32::NAN, 1.0]).is_nan());
+    }
+    assert!(after(&momentum, 1.0, &[f32::NAN, 1.0]).1[0].unwrap().is_nan());
+}
+
+/// What the documentation of `Adagrad` says.
+#[test]
+fn adagrad_special_values() {
+    let inside = |eps_placement| Adagrad { lr: 0.5, eps_placement, ..Adagrad::default() };
+    for adagrad in [inside(EpsPlacement::Outside), inside(EpsPlacement::Inside)] {
+        assert_eq!(after(&adagrad, 1.5, &[0.0, -0.0]), (1.5, [Some(0.0), None, None]));
+        // Denormal squares, and those that are 0.
+        let (_, [sum, ..]) = after(&adagrad, 0.0, &[1e-20]);
+        assert!(sum.unwrap().is_subnormal());
+        assert_eq!(after(&adagrad, 0.0, &[2e-23]).1[0], Some(0.0));
+        // The sum is infinite, and the parameter stands still from then on.
+        assert_eq!(after(&adagrad, 1.5, &[-2e19, 1.0, -1e9]), (1.5, [Some(INF), None, None]));
+        assert_eq!(after(&adagrad, 0.0, &[1.8e19]).0, -0.5);
+        // But no infinite gradient, nor a NaN.
+        for grad in [INF, -INF, f32::NAN] {
+            assert!(param_after(&adagrad, 1.5, &[grad, 1.0]).is_nan());
+        }
+        assert_eq!(after(&adagrad, 1.5, &[INF]).1[0], Some(INF));
+        // Without eps.
+        let without = Adagrad { eps: 0.0, ..adagrad };
+        assert!(param_after(&without, 1.5, &[0.0]).is_nan());
+        assert_eq!(param_after(&without, 1.5, &[2e-23]), -INF);
+        assert_eq!(param_after(&without, 1.5, &[1.0, 0.0]), 1.0);
+        let summed = Adagrad { initial_accumulator_value: 0.1, ..without };
+        assert_eq!(param_after(&summed, 1.5, &[0.0]), 1.5);
+    }
+    // Outside, what eps divides where the square is 0.
+    let adagrad = inside(EpsPlacement::Outside);
+    let step = param_after(&adagrad, 0.0, &[1e-23]);
+    assert!((f64::from(step) / (-0.5 * 1e-23 / 1e-10) - 1.0).abs() < 1e-6, "{step:e}");
+}
+
+/// What the documentation of `RmsProp` says.
+#[test]
+fn rmsprop_special_values() {
+    let plain = RmsProp { lr: 0.5, ..RmsProp::default() };
+    let centered = RmsProp { centered: true, ..plain };
+    let momentum = RmsProp { momentum: 0.9, ..plain };
+    for rmsprop in [plain, centered, momentum] {
+        for eps_placement in [EpsPlacement::Outside, EpsPlacement::Inside] {
+            let rmsprop = RmsProp { eps_placement, ..rmsprop };
+            assert_eq!(param_after(&rmsprop, 1.5, &[0.0, -0.0]), 1.5);
+            // Infinite squares: nothing moves yet, and then it is a NaN.
+            assert_eq!(param_after(&rmsprop, 1.5, &[2e19]), 1.5);
+            assert!(param_after(&rmsprop, 1.5, &[2e19, 1.0]).is_nan());
+            assert!(param_after(&rmsprop, 1.5, &[1.8e19, 1.0]).is_finite());
+            let alpha = 0.3;
+            assert!(param_after(&RmsProp { alpha, ..rmsprop }, 1.5, &[2e19]).is_nan());
+            for grad in [INF, -INF, f32::NAN] {
+                assert!(param_after(&rmsprop, 1.5, &[grad]).is_nan());
+                assert!(param_after(&rmsprop, 1.5, &[grad, 1.0]).is_nan());
+            }
+            // Without eps.
+            let without = RmsProp { eps: 0.0, ..rmsprop };
+            assert!(param_after(&without, 1.5, &[0.0]).is_nan());
+            assert_eq!(param_after(&without, 1.5, &[2e-23]), -INF);
+        }
+    }
+    // What the averages and the momentum come to rest at.
+    let both = RmsProp { centered: true, ..momentum };
+    let (_, state) = after(&both, 1.0, &[&[1.0][..], &[0.0; 12_000]].concat());
+    assert!(state.iter().flatten().all(|&x| x > 0.0 && x < 1e-43), "{state:?}");
+    // A square that is too small for the average.
+    assert_eq!(after(&plain, 0.0, &[2e-22]).1[0], Some(0.0));
+    assert!(after(&plain, 0.0, &[4e-22]).1[0].unwrap().is_subnormal());
+    // The square of the average gradient may be infinite too.
+    assert!(param_after(&centered, 1.5, &[2e21]).is_nan());
+    assert_eq!(param_after(&centered, 1.5, &[1.7e21]), 1.5);
+    assert_eq!(param_after(&plain, 1.5, &[3e21]), 1.5);
+    // A gradient that never changes is divided by eps alone; without eps, by 0.
+    let constant = RmsProp { alpha: 0.5, eps: 0.0, ..centered };
+    assert!(!param_after(&constant, 0.0, &[1.0; 100]).is_finite());
+}
+
+/// What the documentation of `Adadelta` says.
+#[test]
+fn adadelta_special_values() {
+    let adadelta = Adadelta::default();
+    assert_eq!(after(&adadelta, 1.5, &[0.0, -0.0]), (1.5, [Some(0.0), Some(0.0), None]));
+    // Small squares are 0 beside eps.
+    assert_eq!(after(&adadelta, 0.0, &[2e-23]).1[0], Some(0.0));
+    let small = param_after(&adadelta, 0.0, &[1e-20]);
+    assert!((small / -1e-20 - 1.0).abs() < 1e-6, "{small:e}");
+    // Infinite squares: nothing moves yet, and then it is a NaN.
+    let (param, [square_avg, acc_delta, _]) = after(&adadelta, 1.5, &[2e19]);
+    assert_eq!((param, square_avg, acc_delta), (1.5, Some(INF), Some(0.0)));
+    assert!(param_after(&adadelta, 1.5, &[2e19, 1.0]).is_nan());
+    assert!(param_after(&Adadelta { rho: 0.3, ..adadelta }, 1.5, &[2e19]).is_nan());
+    for grad in [INF, -INF, f32::NAN] {
+        let (param, [_, acc_delta, _]) = after(&adadelta, 1.5, &[grad]);
+        assert!(param.is_nan() && acc_delta.unwrap().is_nan());
+        assert!(param_after(&adadelta, 1.5, &[grad, 1.0]).is_nan());
+    }
+    // Without eps it never starts, and has nothing to divide where there is no square.
+    let without = Adadelta { eps: 0.0, ..adadelta };
+    assert_eq!(param_after(&without, 1.5, &[1.0, -3.0, 0.0]), 1.5);
+    assert!(param_after(&without, 1.5, &[0.0]).is_nan());
+    assert!(param_after(&without, 1.5, &[2e-23]).is_nan());
+}
+
+/// What the documentation of `Adam` says, which is that of `AdamW` as well.
+#[test]
+fn adam_special_values() {
+    for amsgrad in Amsgrad::ALL {
+        for eps_placement in EpsPlacement::ALL {
+            let adam = Adam {
+                lr: 0.5,
+                amsgrad: *amsgrad,
+                eps_placement: *eps_placement,
+                ..Adam::default()
+            };
+            adam_like_special_values(&adam, |eps, beta2| Adam { eps, beta2, ..adam });
+            let (lr, amsgrad, eps_placement) = (adam.lr, adam.amsgrad, adam.eps_placement);
+            let adamw = AdamW { lr, amsgrad, eps_placement, weight_decay: 0.0, ..AdamW::default() };
+            adam_like_special_values(&adamw, |eps, beta2| AdamW { eps, beta2, ..adamw });
+        }
+    }
+}
+
+fn adam_like_special_values<R: Subject>(adam: &R, with: impl Fn(f64, f64) -> R) {
+    assert_eq!(param_after(adam, 1.5, &[0.0, -0.0]), 1.5);
+    // The averages come to rest at denormal numbers; the parameter moves until then.
+    let grads = [&[1e-19][..], &[0.0; 4000]].concat();
+    let (param, [exp_avg, exp_avg_sq, _]) = after(adam, 0.0, &grads);
+    assert!(exp_avg.unwrap() > 0.0 && exp_avg.unwrap() < 1e-44, "{exp_avg:?}");
+    assert!(exp_avg_sq.unwrap() > 0.0 && exp_avg_sq.unwrap() < 1e-42, "{exp_avg_sq:?}");
+    assert!(param < param_after(adam, 0.0, &grads[..1]));
+    assert_eq!(param, param_after(adam, 0.0, &grads[..3000]));
+    // A square that is too small for the average.
+    assert_eq!(after(adam, 0.0, &[8e-22]).1[1], Some(0.0));
+    assert!(after(adam, 0.0, &[9e-22]).1[1].unwrap().is_subnormal());
+    // Infinite squares: nothing moves yet, and then it is a NaN, which no maximum hides.
+    let (param, [exp_avg, exp_avg_sq, max]) = after(adam, 1.5, &[2e19]);
+    assert_eq!((param, exp_avg_sq, max.unwrap_or(INF)), (1.5, Some(INF), INF));
+    assert!(exp_avg.unwrap().is_finite());
+    assert!(param_after(adam, 1.5, &[2e19, 1.0]).is_nan());
+    assert!(param_after(adam, 1.5, &[1.8e19, 1.0]).is_finite());
+    assert!(param_after(&with(1e-8, 0.3), 1.5, &[2e19]).is_nan());
+    for grad in [INF, -INF, f32::NAN] {
+        assert!(param_after(adam, 1.5, &[grad]).is_nan());
+        let (param, state) = after(adam, 1.5, &[grad, 1.0]);
+        assert!(param.is_nan() && state.iter().flatten().all(|x| x.is_nan()), "{state:?}");
+    }
+    // Without eps.
+    assert!(param_after(&with(0.0, 0.999), 1.5, &[0.0]).is_nan());
+    assert_eq!(param_after(&with(0.0, 0.999), 1.5, &[8e-22]), -INF);
+}
+
+/// What the documentation of `AdamW` says of its decay.
+#[test]
+fn adamw_special_values() {
+    let adamw = AdamW { lr: 0.5, weight_decay: 0.5, ..AdamW::default() };
+    assert_eq!(after(&adamw, 1.0, &[0.0]), (0.75, [Some(0.0), Some(0.0), None]));
+    // -0 minus its part, which is -0, is +0.
+    assert_eq!(param_after(&adamw, -0.0, &[0.0]).to_bits(), 0);
+    // A decay that rounds to nothing leaves the smallest numbers where they are.
+    assert_eq!(param_after(&adamw, 2.0 * TINY, &[0.0]), 2.0 * TINY);
+    assert_eq!(param_after(&adamw, 3.0 * TINY, &[0.0]), 2.0 * TINY);
+    // An infinite parameter is not decayed, but a NaN; without decay it stays.
+    assert!(param_after(&adamw, INF, &[0.0]).is_nan());
+    assert_eq!(param_after(&AdamW { weight_decay: 0.0, ..adamw }, INF, &[0.0]), INF);
 }

@@ -29,6 +29,17 @@ use crate::rule::{Buffers, Hyperparameters, Kernel, Preset, layout, state};
 /// Gradients beyond about 1e-19 and 1e19, and an `eps` of 0: see [extreme
 /// values](crate#extreme-values).
 ///
+/// # Special values
+///
+/// - A zero gradient of either sign leaves the parameter as it is.
+/// - The square of a gradient below 1e-19 is a denormal number, and below 2e-23 it is 0; beside a usual
+///   `eps` it makes no difference. The first step of a small gradient is `lr` times itself.
+/// - A gradient above 1.8e19 makes the average of squares infinite: its own step is 0, and every later
+///   one a NaN; with a `rho` below 1/2 its own as well.
+/// - An infinite gradient and a NaN make the parameter and the average of updates a NaN.
+/// - With an `eps` of 0 no parameter ever moves, and a gradient of 0, or whose square is 0, makes it a
+///   NaN as long as there is nothing in the averages.
+///
 /// # Sources
 ///
 /// Zeiler (2012), "ADADELTA: An Adaptive Learning Rate Method", where `lr` is 1;

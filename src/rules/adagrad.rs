@@ -29,6 +29,16 @@ use crate::rule::{
 /// 1.8e19 makes the sum infinite, and the parameter stays where it is from then on. More in [extreme
 /// values](crate#extreme-values).
 ///
+/// # Special values
+///
+/// - A zero gradient of either sign leaves the parameter and the sum as they are.
+/// - The square of a gradient below 1e-19 is a denormal number, and below 2e-23 it is 0. What divides
+///   such a gradient is `eps`.
+/// - A gradient above 1.8e19 makes the sum infinite: the parameter stands still then, and ever after.
+/// - An infinite gradient makes the sum infinite and the parameter a NaN; a NaN both.
+/// - With an `eps` of 0, and as long as the sum is 0, a zero gradient makes the parameter a NaN, and one
+///   whose square is 0 an infinity. An `initial_accumulator_value` above 0 prevents it.
+///
 /// # Sources
 ///
 /// Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods for Online Learning and Stochastic

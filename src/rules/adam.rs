@@ -39,6 +39,18 @@ use crate::rule::{
 /// Gradients beyond about 1e-19 and 1e19, and an `eps` of 0: see [extreme
 /// values](crate#extreme-values).
 ///
+/// # Special values
+///
+/// - A zero gradient of either sign leaves a parameter as it is once its averages have died away; they
+///   come to rest at denormal numbers, below 1e-42, and not at 0.
+/// - The square of a gradient below 1e-19 is a denormal number. The average takes in nothing of one
+///   below some 8e-22 (with `beta2` 0.999), and what divides such a gradient is `eps`.
+/// - A gradient above 1.8e19 makes the average of squares infinite: its own step is 0, and every later
+///   one a NaN; with a `beta2` below 1/2 its own as well. AMSGrad's maximum takes over the NaN.
+/// - An infinite gradient and a NaN make the parameter a NaN, and with the next step all of its state.
+/// - With an `eps` of 0 and an average of squares of 0, a zero gradient makes the parameter a NaN, and
+///   one that is too small for the average an infinity.
+///
 /// # Sources
 ///
 /// Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization"; Reddi, Kale & Kumar (2018), "On

@@ -17,6 +17,11 @@ use crate::rule::{EpsPlacement, Hyperparameters, MAX_BUFFERS, Preset};
 /// Those of [`Adam`], whose kernel it is. `lr weight_decay` is computed in f64 and rounded once.
 /// Optax and llm.c write `p - lr (u + weight_decay p)`, which is the same in exact arithmetic.
 ///
+/// # Special values
+///
+/// Those of [`Adam`]. The decay takes no part of a denormal number that would round to nothing, makes
+/// +0 of -0, and a NaN of an infinite parameter.
+///
 /// # Sources
 ///
 /// Loshchilov & Hutter (2019), "Decoupled Weight Decay Regularization"; `torch.optim.AdamW`.

@@ -37,6 +37,18 @@ use crate::rule::{
 /// Gradients beyond about 1e-19 and 1e19, and an `eps` of 0: see [extreme
 /// values](crate#extreme-values).
 ///
+/// # Special values
+///
+/// - A zero gradient of either sign leaves a parameter as it is, but for the momentum. The averages and
+///   the buffer then come to rest at denormal numbers, below 1e-43, and not at 0.
+/// - The square of a gradient below 1e-19 is a denormal number. The average takes in nothing of one
+///   below some 2e-22 (with `alpha` 0.99), and what divides such a gradient is `eps`.
+/// - A gradient above 1.8e19 makes the average of squares infinite: its own step is 0, and every later
+///   one a NaN; with an `alpha` below 1/2 its own as well, and centered from some 2e21 on.
+/// - An infinite gradient and a NaN make the parameter a NaN, and keep it so.
+/// - With an `eps` of 0 and an average of 0, a zero gradient makes the parameter a NaN, and one whose
+///   square is 0 an infinity. Centered, so may any gradient that does not vary.
+///
 /// # Sources
 ///
 /// Hinton, Srivastava & Swersky (2012), lecture 6e of "Neural Networks for Machine Learning";

@@ -34,6 +34,16 @@ use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, layout,
 /// Under a constant gradient the momentum's step grows to `1 / (1 - momentum)` times that of plain
 /// descent. A NaN or an infinity in a gradient stays in its parameter's buffer.
 ///
+/// # Special values
+///
+/// - A zero gradient of either sign leaves a parameter as it is, but for the momentum (a -0 may become
+///   +0). The buffer then comes to rest at a denormal number, some 1e-44, and not at 0.
+/// - Nothing is squared and nothing divided: gradients from the smallest denormal number to the largest
+///   number count as they are. The buffer overflows where its sum passes 3.4e38.
+/// - An infinity makes the parameter infinite, and the buffer, which keeps it so; one of the opposite
+///   sign later, or a rate of 0, a NaN.
+/// - A NaN stays in its parameter, and in its buffer.
+///
 /// # Sources
 ///
 /// Polyak (1964); Nesterov (1983); Sutskever et al. (2013), whose formulation PyTorch, and with it

@@ -259,6 +259,11 @@ impl Owned {
     }
 }
 
+/// `GRADSTEP_EVERY`: of what a test multiplies, an emulator takes every so-many-th.
+pub fn every() -> usize {
+    std::env::var("GRADSTEP_EVERY").map_or(1, |every| every.parse().unwrap())
+}
+
 /// Whether two numbers have the same bits, or are both NaN.
 pub fn same(a: f32, b: f32) -> bool {
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()

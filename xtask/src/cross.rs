@@ -42,7 +42,8 @@ fn aarch64(sh: &Shell) -> Result<()> {
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
         .env(
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
-            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+            // A processor of the first version of the architecture, which the library is for.
+            "qemu-aarch64 -cpu cortex-a53 -L /usr/aarch64-linux-gnu",
         )
         .env(REQUIRE_BACKENDS, "scalar,neon")
         .run()?)

@@ -9,7 +9,7 @@ use crate::suite::{Skip, Step};
 use crate::{clib, header, target_dir, tools};
 
 pub(crate) fn steps() -> Vec<Step> {
-    let mut steps = vec![
+    vec![
         Step::new("header is up to date", |_| header::run(true)),
         Step::new("tests: gradstep", |sh| tests(cmd!(sh, "cargo test -p gradstep"))),
         Step::new("tests: gradstep without std", |sh| {
@@ -23,13 +23,9 @@ pub(crate) fn steps() -> Vec<Step> {
             tests(others.envs([UNOPTIMIZED]))
         }),
         Step::new("those tests had every instruction set", instruction_sets),
-    ];
-    if cfg!(target_arch = "x86_64") {
-        steps.push(Step::new("tests: x86-64 without AVX", without_avx));
-    }
-    steps.push(Step::new("C libraries, and the hello examples", hello));
-    steps.push(Step::new("demo: one hash for any number of threads", demo));
-    steps
+        Step::new("C libraries, and the hello examples", hello),
+        Step::new("demo: one hash for any number of threads", demo),
+    ]
 }
 
 /// The tests, which are to fail where an instruction set of this processor goes untested.
@@ -75,15 +71,6 @@ const BACKENDS: &[Backend] = &[
 const BACKENDS: &[Backend] = &[Backend { name: "neon", is_here: || true }];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const BACKENDS: &[Backend] = &[];
-
-/// The programs of the first step, on an emulated processor that has only SSE.
-fn without_avx(sh: &Shell) -> Result<()> {
-    tools::need(&[("qemu-x86_64", "qemu-user")])?;
-    Ok(cmd!(sh, "cargo test -p gradstep --lib --tests --no-fail-fast")
-        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-x86_64 -cpu Nehalem")
-        .env(REQUIRE_BACKENDS, "scalar")
-        .run()?)
-}
 
 /// Both C libraries, each under a C and a C++ program whose output is known.
 fn hello(sh: &Shell) -> Result<()> {

@@ -1,13 +1,17 @@
 //! The project's own chores, as `cargo xtask <chore>`.
 
+mod abi;
 mod clib;
 mod cross;
+mod dist;
 mod header;
 mod host;
+mod instructions;
 mod linked;
 mod lint;
 mod suite;
 mod tools;
+mod x86;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +36,12 @@ enum Chore {
     Lint,
     /// Build the C libraries for this machine, and say how large they are.
     Clib,
+    /// Write down the C ABI of include/gradstep.h in tests/c/c/abi.def.
+    Abi {
+        /// Change nothing; fail if the committed file differs.
+        #[arg(long)]
+        check: bool,
+    },
     /// Make include/gradstep.h from src/capi.
     Header {
         /// Change nothing; fail if the committed header differs.
@@ -55,11 +65,21 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps = [host::steps(), cross::steps()].into_iter().flatten();
+            let steps = [
+                host::steps(),
+                abi::steps(),
+                instructions::steps(),
+                x86::steps(),
+                cross::steps(),
+                dist::steps(),
+            ]
+            .into_iter()
+            .flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)
         }
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
         Chore::Clib => clib::run(&sh),
+        Chore::Abi { check } => abi::run(&sh, check),
         Chore::Header { check } => header::run(check),
     }
 }

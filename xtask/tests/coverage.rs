@@ -165,10 +165,13 @@ fn every_rule_is_documented_alike() {
         let text = read(&format!("src/rules/{name}.rs"));
         let documentation = &text[..text.find(&format!("pub struct {rule} ")).unwrap()];
         let mut rest = documentation;
-        for part in ["/// ```text", "/// # State", "/// # Sources", "/// # Example"] {
-            let at = rest.find(part).unwrap_or_else(|| panic!("{name}.rs: {part}, in this order"));
+        let parts = ["```text", "# State", "# Special values", "# Sources", "# Example"];
+        for part in parts.map(|part| format!("/// {part}")) {
+            let at = rest.find(&part).unwrap_or_else(|| panic!("{name}.rs: {part}, in this order"));
             rest = &rest[at + part.len()..];
         }
         assert!(documentation.to_lowercase().contains("numerical notes"), "{name}.rs");
+        let test = format!("fn {name}_special_values()");
+        assert!(read("tests/special.rs").contains(&test), "no {test} in tests/special.rs");
     }
 }

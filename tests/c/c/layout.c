@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* One row of layout.def, for the Rust side to compare with its own. */
+/* One row of abi.def, for the Rust side to compare with its own. */
 struct layout_row {
     const char *type;
     const char *field; /* NULL for the whole struct, whose size is `bytes` */
@@ -21,11 +21,15 @@ struct layout_row {
 };
 
 static const struct layout_row rows[] = {
-#define STRUCT(type, on64, on32, on386) {#type, NULL, sizeof(type)},
-#define FIELD(type, field, on64, on32, on386) {#type, #field, offsetof(type, field)},
-#include "layout.def"
+#define STRUCT(type, ...) {#type, NULL, sizeof(type)},
+#define FIELD(type, field, ...) {#type, #field, offsetof(type, field)},
+#define CONSTANT(name, value)
+#define FUNCTION(result, name, arguments)
+#include "abi.def"
 #undef STRUCT
 #undef FIELD
+#undef CONSTANT
+#undef FUNCTION
 };
 
 const struct layout_row *layout_rows(size_t *count) {

@@ -1,4 +1,4 @@
-// The header in C++17: the same layout, C linkage, types that can be copied byte for byte.
+// The header in C++: the same layout, C linkage, types that can be copied byte for byte.
 
 #include "gradstep.h"
 #include "gradstep.h"
@@ -9,13 +9,17 @@
 
 #include <type_traits>
 
-#define STRUCT(type, on64, on32, on386)                                                            \
+#define STRUCT(type, ...)                                                                          \
     static_assert(std::is_standard_layout<type>::value, #type);                                    \
     static_assert(std::is_trivial<type>::value, #type);
-#define FIELD(type, field, on64, on32, on386)
-#include "layout.def"
+#define FIELD(type, field, ...)
+#define CONSTANT(name, value)
+#define FUNCTION(result, name, arguments)
+#include "abi.def"
 #undef STRUCT
 #undef FIELD
+#undef CONSTANT
+#undef FUNCTION
 
 // C linkage: with C++ names this would not link.
 uint32_t layout_version_from_cpp() {

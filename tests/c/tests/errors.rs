@@ -18,6 +18,4 @@ c_tests::c_tests! {
     errors_chunks
     errors_status
     errors_backend
-    memory_constants
-    memory_pages
 }

@@ -1,0 +1,251 @@
+//! The static library as C programs should get it: one that can be linked with any other.
+//!
+//! What `rustc` makes exports more than `gradstep_*`: symbols of dependencies, and the compiler's
+//! library. A program that links another Rust library with the same dependency has them twice, which
+//! is an error, and the compiler's library takes the place of the C compiler's own for the whole
+//! program. So the package is one object that exports `gradstep_*` and nothing else, with one section
+//! per function, so that `--gc-sections` still drops what is not used. It leaves arithmetic that the
+//! processor lacks, and `memset` and the like, to the C compiler's library, which has them for the rest
+//! of the program.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use ar_archive_writer::{
+    ArchiveKind, DEFAULT_OBJECT_READER, NewArchiveMember, write_archive_to_stream,
+};
+use object::read::archive::ArchiveFile;
+use object::{File, Object, ObjectSymbol};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::suite::Step;
+use crate::tools::{self, Toolchain};
+use crate::{clib, root, target_dir};
+
+pub(crate) fn steps() -> Vec<Step> {
+    let mut steps = vec![];
+    if cfg!(target_os = "linux") {
+        steps.push(Step::new("two Rust libraries in a C program: here", two_here));
+    }
+    steps.extend(BOARDS.iter().map(|board| {
+        Step::new(format!("two Rust libraries in a C program: {}", board.target), move |sh| {
+            two_on_board(sh, board)
+        })
+    }));
+    steps
+}
+
+/// Makes a C library of the one that `rustc` made, for any target whose objects are ELF.
+pub(crate) fn package(sh: &Shell, library: &Path, packaged: &Path) -> Result<()> {
+    let bytes = fs::read(library).with_context(|| library.display().to_string())?;
+    let object = only_object(&bytes).with_context(|| library.display().to_string())?;
+    let folder = packaged.parent().context("a library without a folder")?;
+    sh.create_dir(folder)?;
+    let (whole, localized) = (packaged.with_extension("whole.o"), packaged.with_extension("o"));
+    fs::write(&whole, object)?;
+    objcopy(sh)?
+        .args(["--wildcard", "--keep-global-symbol=gradstep_*"])
+        .args([&whole, &localized])
+        .run()?;
+    fs::remove_file(&whole)?;
+    let object = fs::read(&localized)?;
+    fs::remove_file(&localized)?;
+    nothing_else_is_global(&object, &bytes)?;
+    let member = NewArchiveMember::new(object, &DEFAULT_OBJECT_READER, "gradstep.o".to_owned());
+    write_archive_to_stream(
+        &mut fs::File::create(packaged)?,
+        &[member],
+        ArchiveKind::Gnu,
+        false,
+        None,
+    )?;
+    Ok(())
+}
+
+/// The object that has all of gradstep in it: link-time optimisation makes one of the crate and its
+/// dependencies. The rest of the archive is the compiler's library.
+fn only_object(archive: &[u8]) -> Result<&[u8]> {
+    let mut found = None;
+    for member in ArchiveFile::parse(archive)?.members() {
+        let bytes = member?.data(archive)?;
+        let file = File::parse(bytes)?;
+        let exports = |symbol: object::Symbol<'_, '_>| {
+            symbol.is_global() && symbol.name().is_ok_and(|name| name.starts_with("gradstep_"))
+        };
+        if file.symbols().any(exports) && found.replace(bytes).is_some() {
+            bail!("gradstep_* is in more than one object");
+        }
+    }
+    found.context("no object with gradstep_*")
+}
+
+/// The object defines `gradstep_*` for others, and needs only what the compiler's library has, or C's.
+fn nothing_else_is_global(object: &[u8], archive: &[u8]) -> Result<()> {
+    let file = File::parse(object)?;
+    let mut of_compiler =
+        BTreeSet::from(["memcpy", "memmove", "memset", "memcmp"].map(String::from));
+    for member in ArchiveFile::parse(archive)?.members() {
+        let member = File::parse(member?.data(archive)?)?;
+        let defined = member.symbols().filter(|symbol| symbol.is_global());
+        of_compiler.extend(defined.filter_map(|symbol| symbol.name().ok().map(String::from)));
+    }
+    for symbol in file.symbols().filter(|symbol| !symbol.is_local()) {
+        let name = symbol.name()?;
+        if symbol.is_undefined() {
+            ensure!(of_compiler.contains(name), "the library needs {name}");
+        } else {
+            ensure!(name.starts_with("gradstep_"), "the library exports {name}");
+        }
+    }
+    Ok(())
+}
+
+/// The program that changes symbols: the one of rustup's compiler, or LLVM's, which know every target.
+fn objcopy(sh: &Shell) -> Result<Cmd<'_>> {
+    let libraries = PathBuf::from(cmd!(sh, "rustc --print target-libdir").quiet().read()?);
+    let rustup = libraries.with_file_name("bin").join("rust-objcopy");
+    if rustup.is_file() {
+        let sysroot = PathBuf::from(cmd!(sh, "rustc --print sysroot").quiet().read()?);
+        return Ok(cmd!(sh, "{rustup}").env("LD_LIBRARY_PATH", sysroot.join("lib")));
+    }
+    tools::need(&[("llvm-objcopy", "llvm")])?;
+    Ok(cmd!(sh, "llvm-objcopy"))
+}
+
+/// `tests/c/second`, with the standard library or without.
+#[derive(Clone, Copy)]
+struct Second {
+    has_std: bool,
+}
+
+impl Second {
+    fn options(self, cargo_rustc: Cmd<'_>) -> Cmd<'_> {
+        let features = if self.has_std { "std" } else { "" };
+        cargo_rustc.args(["--package", "second-library", "--lib", "--release"]).args([
+            "--no-default-features",
+            "--features",
+            features,
+        ])
+    }
+}
+
+/// The program with both libraries, in both orders.
+struct Program<'a> {
+    compiler: Vec<OsString>,
+    libraries: [&'a Path; 2],
+    others: Vec<OsString>,
+    path: PathBuf,
+}
+
+impl Program<'_> {
+    /// Compiles and runs it, in both orders, with unused sections and without. Nothing is left of the
+    /// second library's panics but what it wants.
+    fn run(&self, sh: &Shell, run: impl Fn(&Path) -> Result<()>) -> Result<()> {
+        let [ours, second] = self.libraries;
+        for libraries in [[ours, second], [second, ours]] {
+            for gc_sections in [&["-Wl,--gc-sections"][..], &[]] {
+                self.link(sh, &libraries, gc_sections)?;
+                run(&self.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, sh: &Shell, libraries: &[&Path], options: &[&str]) -> Result<()> {
+        let (compiler, options_before) = self.compiler.split_first().context("no compiler")?;
+        let include = root().join("include");
+        Ok(cmd!(sh, "{compiler} {options_before...} -std=c11 -Os -Wall -Wextra -Werror")
+            .arg("-I")
+            .arg(include)
+            .args(options)
+            .arg(root().join("tests/c/second/main.c"))
+            .args(libraries)
+            .args(&self.others)
+            .arg("-o")
+            .arg(&self.path)
+            .run()?)
+    }
+}
+
+/// With this machine's compiler: a second library without the standard library, and one with it.
+fn two_here(sh: &Shell) -> Result<()> {
+    tools::need(&[("cc", "gcc")])?;
+    let folder = target_dir().join("dist/here");
+    let ours = folder.join("libgradstep.a");
+    package(sh, &clib::build_static(sh)?, &ours)?;
+    for second in [Second { has_std: false }, Second { has_std: true }] {
+        second.options(cmd!(sh, "cargo rustc")).run()?;
+        let library = target_dir().join("release/libsecond_library.a");
+        let needs = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"].map(OsString::from);
+        let define = if second.has_std { "-DSECOND_HAS_STD" } else { "-DSECOND_HAS_CORE" };
+        let program = Program {
+            compiler: ["cc", define, "-Dend=_exit"].map(OsString::from).to_vec(),
+            libraries: [&ours, &library],
+            others: needs.to_vec(),
+            path: folder.join("two"),
+        };
+        program.run(sh, |path| Ok(cmd!(sh, "{path}").run()?))?;
+    }
+    println!("linked with either, in either order: the same bits, and each its own panics");
+    Ok(())
+}
+
+/// A processor without an operating system, as QEMU has it.
+struct Board {
+    target: &'static str,
+    compiler: &'static str,
+    machine: &'static str,
+}
+
+const BOARDS: &[Board] = &[
+    Board {
+        target: "thumbv6m-none-eabi",
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb",
+        machine: "microbit",
+    },
+    Board {
+        target: "thumbv7em-none-eabihf",
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16",
+        machine: "mps2-an386",
+    },
+];
+
+/// With another compiler, run in an emulator.
+fn two_on_board(sh: &Shell, board: &Board) -> Result<()> {
+    tools::need(&[
+        ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+        ("qemu-system-arm", "qemu-system-arm"),
+    ])?;
+    let Board { target, compiler, machine } = board;
+    let toolchain = Toolchain::find(sh, target)?;
+    clib::options(toolchain.cargo(sh, "rustc", target, "core"), "staticlib").run()?;
+    let folder = target_dir().join("dist").join(target);
+    let ours = folder.join("libgradstep.a");
+    let built = toolchain.output(target, "release");
+    package(sh, &built.join("libgradstep.a"), &ours)?;
+    Second { has_std: false }.options(toolchain.cargo(sh, "rustc", target, "core")).run()?;
+
+    let mut compiler: Vec<_> = compiler.split(' ').map(OsString::from).collect();
+    let second = root().join("tests/c/second");
+    let options = ["-nostartfiles", "-specs=nosys.specs", "-Wl,-z,noexecstack", "-T"];
+    compiler.extend(options.map(OsString::from));
+    compiler.push(second.join("board.ld").into());
+    compiler.push(second.join("board.c").into());
+    let program = Program {
+        compiler,
+        libraries: [&ours, &built.join("libsecond_library.a")],
+        others: vec![],
+        path: folder.join("two.elf"),
+    };
+    program.run(sh, |path| {
+        Ok(cmd!(sh, "qemu-system-arm -M {machine} -nographic -monitor none -serial none")
+            .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
+            .arg(path)
+            .run()?)
+    })?;
+    println!("linked in either order: the same bits, and each its own panics");
+    Ok(())
+}
