@@ -2,6 +2,7 @@
 
 mod clib;
 mod cross;
+mod digits;
 mod header;
 mod host;
 mod linked;
@@ -38,6 +39,12 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Make c_examples/firmware/data from the demo's digits.
+    Digits {
+        /// Change nothing; fail if a committed file differs.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -61,6 +68,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
         Chore::Clib => clib::run(&sh),
         Chore::Header { check } => header::run(check),
+        Chore::Digits { check } => digits::run(check),
     }
 }
 

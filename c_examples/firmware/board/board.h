@@ -18,12 +18,14 @@ void print_unsigned(uint32_t number);
 /* The lowest `digits` (at most 8) hexadecimal digits. */
 void print_hex(uint32_t number, unsigned digits);
 
-/* Ends the program; the emulator's exit status is 0 or 1. */
+/* Ends the program, as returning from main() does; an emulator's exit status is 0 or 1. */
 _Noreturn void board_exit(bool success);
 
-/* The most bytes of stack that were in use so far, and how many there are. Equal, they mean an overflow. */
-uint32_t stack_used(void);
-uint32_t stack_size(void);
+/*
+ * Prints what is true of this board alone, in lines that start with '#': how much of the stack was used, at most, so
+ * far. False if that is all of it.
+ */
+bool board_report(void);
 #endif
 
 #endif

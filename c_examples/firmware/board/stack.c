@@ -3,14 +3,15 @@
 
 extern const uint32_t __stack_bottom[], __stack_top[]; /* sections.ld */
 
-uint32_t stack_used(void) {
+bool board_report(void) {
     const uint32_t *word = __stack_bottom;
     while (word < __stack_top && *word == STACK_PAINT) {
         word++;
     }
-    return (uint32_t)((uintptr_t)__stack_top - (uintptr_t)word);
-}
-
-uint32_t stack_size(void) {
-    return (uint32_t)((uintptr_t)__stack_top - (uintptr_t)__stack_bottom);
+    print("# stack: ");
+    print_unsigned((uint32_t)((uintptr_t)__stack_top - (uintptr_t)word));
+    print(" of ");
+    print_unsigned((uint32_t)((uintptr_t)__stack_top - (uintptr_t)__stack_bottom));
+    print(" bytes\n");
+    return word > __stack_bottom;
 }

@@ -1,8 +1,8 @@
 /*
- * The four functions that a compiler calls on its own. Enough where there is no C library; one byte at a time.
- * To be compiled with -fno-builtin -fno-tree-loop-distribute-patterns, else they may be compiled into calls of themselves.
+ * The four functions that a compiler calls on its own, for where there is no C library; one byte at a time.
+ * To be compiled with -ffreestanding -fno-tree-loop-distribute-patterns, else they may become calls of themselves.
  */
-#include <stddef.h>
+#include "string.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     unsigned char *t = to;
