@@ -3,10 +3,12 @@
 mod clib;
 mod cross;
 mod digits;
+mod firmware;
 mod header;
 mod host;
 mod linked;
 mod lint;
+mod map;
 mod suite;
 mod tools;
 
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use xshell::Shell;
 
 /// The project's own chores.
@@ -39,6 +42,12 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Let microcontrollers learn in an emulator, and compare every bit with this machine's.
+    Firmware {
+        /// The cores; all that this machine has the tools for, if none is named.
+        #[arg(value_parser = PossibleValuesParser::new(firmware::core_names()))]
+        core: Vec<String>,
+    },
     /// Make c_examples/firmware/data from the demo's digits.
     Digits {
         /// Change nothing; fail if a committed file differs.
@@ -62,12 +71,13 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps = [host::steps(), cross::steps()].into_iter().flatten();
+            let steps = [host::steps(), cross::steps(), firmware::steps()].into_iter().flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)
         }
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
         Chore::Clib => clib::run(&sh),
         Chore::Header { check } => header::run(check),
+        Chore::Firmware { core } => firmware::run(&sh, &core),
         Chore::Digits { check } => digits::run(check),
     }
 }
