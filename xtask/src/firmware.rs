@@ -60,8 +60,17 @@ pub(crate) fn steps() -> Vec<Step> {
             run.check(&expected)
         })
     }));
+    steps.push(Step::new("firmware: Rust, host", rust_on_host));
+    steps.extend(
+        CORES.iter().filter(|core| IN_RUST.contains(&core.name)).map(|core| {
+            Step::new(format!("firmware: Rust, {}", core.name), |sh| core.run_rust(sh))
+        }),
+    );
     steps
 }
+
+/// The cores on which the program in Rust runs: the smallest, and the other architecture.
+const IN_RUST: [&str; 2] = ["cortex-m0", "rv32imafc"];
 
 /// Runs the program for these cores (all, if none is named), next to the host.
 pub(crate) fn run(sh: &Shell, names: &[String]) -> Result<()> {
@@ -180,6 +189,41 @@ impl Core {
             map: Map::parse(&fs::read_to_string(folder.join(map))?)?,
             program: folder.join(program),
         })
+    }
+}
+
+/// The tests of the program in Rust, one of which expects the text that the C program prints.
+fn rust_on_host(sh: &Shell) -> Result<()> {
+    let _folder = sh.push_dir(rust_folder());
+    Ok(cmd!(sh, "cargo test --release --locked")
+        .env("CARGO_TARGET_DIR", build().join("rust"))
+        .run()?)
+}
+
+fn rust_folder() -> PathBuf {
+    folder().join("rust")
+}
+
+impl Core {
+    /// Builds and runs the program in Rust, and compares what it prints.
+    fn run_rust(&self, sh: &Shell) -> Result<()> {
+        tools::need(&[*self.tools.last().context("no emulator")?])?;
+        let toolchain = Toolchain::find(sh, self.target)?;
+        let _folder = sh.push_dir(rust_folder());
+        let mut cargo =
+            toolchain.cargo(sh, "run", self.target, "core").args(["--release", "--locked"]);
+        if matches!(toolchain, Toolchain::Debian) {
+            // Debian's compiler comes without a linker for these targets.
+            tools::need(&[("ld.lld", "lld")])?;
+            let target = self.target.to_uppercase().replace(['-', '.'], "_");
+            cargo = cargo.env(format!("CARGO_TARGET_{target}_LINKER"), "ld.lld");
+        }
+        let output = cargo.read()?;
+        if let Some(difference) = difference(&output, &expected()?) {
+            bail!("the program in Rust differs from the C program: {difference}");
+        }
+        println!("{} lines, as from the C program", output.lines().count());
+        Ok(())
     }
 }
 

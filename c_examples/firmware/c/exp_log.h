@@ -1,6 +1,6 @@
 /*
  * exp and log in single precision, from + - * / alone: the same bits on every processor, as a C library's are not, and
- * quick on one whose floating-point unit has single precision only, or which has none. Off by at most 2 ULP where
+ * quick on one whose floating-point unit has single precision only, or which has none. Off by at most 3 ULP where
  * softmax needs them.
  */
 #ifndef EXP_LOG_H
