@@ -1,4 +1,4 @@
-/* From reset to main() on a 32-bit RISC-V in machine mode: memory, the floating-point unit, and what happens on a trap. */
+/* From reset to main() on a 32-bit RISC-V in machine mode: the floating-point unit, memory, and traps. */
 #include "board.h"
 
     .option arch, +zicsr

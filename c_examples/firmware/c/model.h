@@ -1,7 +1,7 @@
 /*
- * A network of one hidden layer: 64 pixels, 10 units with a leaky ReLU, 10 classes with softmax and cross-entropy; 760 weights
- * in one array. It knows nothing of optimizers. A sum has one order, so that its bits are the same on every processor
- * (with -ffp-contract=off).
+ * A network of one hidden layer: 64 pixels, 10 units with a leaky ReLU, 10 classes with softmax and cross-entropy; 760
+ * weights in one array. It knows nothing of optimizers. A sum has one order, so that its bits are the same on every
+ * processor (with -ffp-contract=off).
  */
 #ifndef MODEL_H
 #define MODEL_H
