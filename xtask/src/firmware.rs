@@ -87,11 +87,13 @@ pub(crate) fn run(sh: &Shell, names: &[String]) -> Result<()> {
             },
         }
     }
-    println!("\n{}", side_by_side(&host, &runs));
-    println!("{}", table(&host, &runs));
+    if !runs.is_empty() {
+        println!("\n{}\n{}", side_by_side(&host, &runs), table(&host, &runs));
+    }
     for core in &missing {
         println!("left out: {core}");
     }
+    ensure!(!runs.is_empty(), "this machine has the tools for none of these cores");
     ensure!(names.is_empty() || missing.is_empty(), "a core that was asked for was left out");
     runs.iter().try_for_each(|run| run.check(&host))
 }
