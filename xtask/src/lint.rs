@@ -3,13 +3,25 @@
 use xshell::cmd;
 
 use crate::suite::Step;
+use crate::target_dir;
+
+/// A package of its own, as it is built for microcontrollers.
+const FIRMWARE: &str = "c_examples/firmware/rust/Cargo.toml";
 
 pub(crate) fn steps() -> Vec<Step> {
     vec![
-        Step::new("rustfmt", |sh| Ok(cmd!(sh, "cargo fmt --all --check").run()?)),
+        Step::new("rustfmt", |sh| {
+            cmd!(sh, "cargo fmt --all --check").run()?;
+            Ok(cmd!(sh, "cargo fmt --check --manifest-path {FIRMWARE}").run()?)
+        }),
         Step::new("clippy: everything", |sh| {
             let clippy = cmd!(sh, "cargo clippy --workspace --all-targets --all-features");
             Ok(clippy.args(["--", "-D", "warnings"]).run()?)
+        }),
+        Step::new("clippy: the firmware example", |sh| {
+            let clippy = cmd!(sh, "cargo clippy --manifest-path {FIRMWARE} --all-targets");
+            let out = target_dir().join("firmware/rust");
+            Ok(clippy.args(["--", "-D", "warnings"]).env("CARGO_TARGET_DIR", out).run()?)
         }),
         // The C ABI's panic handler is compiled only without `std`, and never for a test.
         Step::new("clippy: without std", |sh| {

@@ -3,12 +3,15 @@
 mod abi;
 mod clib;
 mod cross;
+mod digits;
 mod dist;
+mod firmware;
 mod header;
 mod host;
 mod instructions;
 mod linked;
 mod lint;
+mod map;
 mod suite;
 mod tools;
 mod x86;
@@ -18,6 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use xshell::Shell;
 
 /// The project's own chores.
@@ -48,6 +52,18 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Let microcontrollers learn in an emulator, and compare every bit with this machine's.
+    Firmware {
+        /// The cores; all that this machine has the tools for, if none is named.
+        #[arg(value_parser = PossibleValuesParser::new(firmware::core_names()))]
+        core: Vec<String>,
+    },
+    /// Make c_examples/firmware/data from the demo's digits.
+    Digits {
+        /// Change nothing; fail if a committed file differs.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,6 +88,7 @@ fn run(chore: Chore) -> Result<()> {
                 x86::steps(),
                 cross::steps(),
                 dist::steps(),
+                firmware::steps(),
             ]
             .into_iter()
             .flatten();
@@ -81,6 +98,8 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Clib => clib::run(&sh),
         Chore::Abi { check } => abi::run(&sh, check),
         Chore::Header { check } => header::run(check),
+        Chore::Firmware { core } => firmware::run(&sh, &core),
+        Chore::Digits { check } => digits::run(check),
     }
 }
 

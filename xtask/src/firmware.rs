@@ -1,0 +1,349 @@
+//! The firmware examples: digits learned on microcontrollers, in an emulator, with the host's bits.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::slice;
+
+use anyhow::{Context, Result, bail, ensure};
+use object::{Object, ObjectSymbol};
+use xshell::{Shell, cmd};
+
+use crate::map::Map;
+use crate::suite::{Skip, Step};
+use crate::tools::{self, Tool, Toolchain};
+use crate::{clib, digits, root, target_dir};
+
+/// A core of c_examples/firmware/Makefile.
+struct Core {
+    name: &'static str,
+    target: &'static str,
+    tools: &'static [Tool],
+}
+
+const ARM: &[Tool] = &[
+    ("make", "make"),
+    ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    ("qemu-system-arm", "qemu-system-arm"),
+];
+const RISCV: &[Tool] = &[
+    ("make", "make"),
+    ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
+    ("qemu-system-riscv32", "qemu-system-misc"),
+];
+
+static CORES: [Core; 7] = [
+    Core { name: "cortex-m0", target: "thumbv6m-none-eabi", tools: ARM },
+    Core { name: "cortex-m3", target: "thumbv7m-none-eabi", tools: ARM },
+    Core { name: "cortex-m4f", target: "thumbv7em-none-eabihf", tools: ARM },
+    Core { name: "cortex-m7", target: "thumbv7em-none-eabihf", tools: ARM },
+    Core { name: "cortex-m33", target: "thumbv8m.main-none-eabihf", tools: ARM },
+    Core { name: "rv32imac", target: "riscv32imac-unknown-none-elf", tools: RISCV },
+    Core { name: "rv32imafc", target: "riscv32imafc-unknown-none-elf", tools: RISCV },
+];
+
+/// The names of the cores.
+pub(crate) fn core_names() -> impl Iterator<Item = &'static str> {
+    CORES.iter().map(|core| core.name)
+}
+
+pub(crate) fn steps() -> Vec<Step> {
+    let mut steps = vec![
+        Step::new("firmware: digits are up to date", |_| digits::run(true)),
+        Step::new("firmware: host", |sh| host(sh).map(drop)),
+    ];
+    steps.extend(CORES.iter().map(|core| {
+        Step::new(format!("firmware: {}", core.name), |sh| {
+            let (run, expected) = (core.run(sh)?, expected()?);
+            println!("{}", table(&expected, slice::from_ref(&run)));
+            run.check(&expected)
+        })
+    }));
+    steps.push(Step::new("firmware: Rust, host", rust_on_host));
+    steps.extend(
+        CORES.iter().filter(|core| IN_RUST.contains(&core.name)).map(|core| {
+            Step::new(format!("firmware: Rust, {}", core.name), |sh| core.run_rust(sh))
+        }),
+    );
+    steps
+}
+
+/// The cores on which the program in Rust runs: the smallest, and the other architecture.
+const IN_RUST: [&str; 2] = ["cortex-m0", "rv32imafc"];
+
+/// Runs the program for these cores (all, if none is named), next to the host.
+pub(crate) fn run(sh: &Shell, names: &[String]) -> Result<()> {
+    let host = host(sh)?;
+    let chosen = |core: &&Core| names.is_empty() || names.iter().any(|name| name == core.name);
+    let mut runs = Vec::new();
+    let mut missing = Vec::new();
+    for core in CORES.iter().filter(chosen) {
+        match core.run(sh) {
+            Ok(run) => runs.push(run),
+            Err(error) => match error.downcast::<Skip>() {
+                Ok(skip) => missing.push(format!("{} {skip}", core.name)),
+                Err(error) => return Err(error.context(core.name)),
+            },
+        }
+    }
+    if !runs.is_empty() {
+        println!("\n{}\n{}", side_by_side(&host, &runs), table(&host, &runs));
+    }
+    for core in &missing {
+        println!("left out: {core}");
+    }
+    ensure!(!runs.is_empty(), "this machine has the tools for none of these cores");
+    ensure!(names.is_empty() || missing.is_empty(), "a core that was asked for was left out");
+    runs.iter().try_for_each(|run| run.check(&host))
+}
+
+fn folder() -> PathBuf {
+    root().join("c_examples/firmware")
+}
+
+fn expected() -> Result<String> {
+    let path = folder().join("expected.txt");
+    fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+/// What the program prints here: what is committed, and a sign that every optimizer learns.
+fn host(sh: &Shell) -> Result<String> {
+    tools::need(&[("make", "make"), ("cc", "gcc")])?;
+    let library = clib::build_static(sh)?;
+    let output = make(sh, "host", &library)?;
+    let expected = expected()?;
+    if let Some(difference) = difference(&output, &expected) {
+        bail!(
+            "this machine does not print what is in c_examples/firmware/expected.txt: {difference}"
+        );
+    }
+    let learned = last_accuracies(&expected)?;
+    for (optimizer, accuracy) in &learned {
+        ensure!(*accuracy >= 8300, "{optimizer} recognises {accuracy} of 10000 test digits only");
+    }
+    println!("{} optimizers recognise {:?} of 10000", learned.len(), learned.values());
+    Ok(output)
+}
+
+/// Of each optimizer, how many test digits in 10,000 it recognises at the end.
+fn last_accuracies(output: &str) -> Result<BTreeMap<&str, u32>> {
+    let mut accuracies = BTreeMap::new();
+    let mut optimizer = None;
+    for line in output.lines().skip(1) {
+        if let Some((_, accuracy)) = line.split_once("recognises ") {
+            let accuracy = accuracy.split(' ').next().unwrap_or(accuracy).parse()?;
+            accuracies.insert(optimizer.context("an epoch of no optimizer")?, accuracy);
+        } else if !line.starts_with(' ') {
+            optimizer = Some(line);
+        }
+    }
+    ensure!(!accuracies.is_empty(), "no optimizer");
+    Ok(accuracies)
+}
+
+/// Builds and runs the program, and gives what it prints.
+fn make(sh: &Shell, core: &str, library: &Path) -> Result<String> {
+    let (folder, build) = (folder(), build());
+    let library = library.parent().context("a library in no folder")?;
+    let output = build.join(core).join("output.txt");
+    sh.remove_path(&output)?; // so that it runs
+    cmd!(sh, "make --directory {folder} {output}")
+        .arg(format!("CORE={core}"))
+        .arg(format!("LIB={}", library.display()))
+        .arg(format!("BUILD={}", build.display()))
+        .run()?;
+    fs::read_to_string(&output).with_context(|| output.display().to_string())
+}
+
+fn build() -> PathBuf {
+    target_dir().join("firmware")
+}
+
+/// What a core printed, and what it has been made of.
+struct Run {
+    core: &'static str,
+    output: String,
+    /// The most bytes of stack in use.
+    stack_used: u64,
+    map: Map,
+    program: PathBuf,
+}
+
+impl Core {
+    fn run(&self, sh: &Shell) -> Result<Run> {
+        tools::need(self.tools)?;
+        let toolchain = Toolchain::find(sh, self.target)?;
+        clib::options(toolchain.cargo(sh, "rustc", self.target, "core"), "staticlib").run()?;
+        let library = toolchain.output(self.target, "release").join("libgradstep.a");
+        let output = make(sh, self.name, &library)?;
+        let stack = output.lines().find_map(|line| line.strip_prefix("# stack: "));
+        let stack = stack.and_then(|words| words.split(' ').next()).context("no stack printed")?;
+        let (program, map) = ("firmware.elf", "firmware.map");
+        let folder = build().join(self.name);
+        Ok(Run {
+            core: self.name,
+            stack_used: stack.parse()?,
+            output: output
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .fold(String::new(), |text, line| text + line + "\n"),
+            map: Map::parse(&fs::read_to_string(folder.join(map))?)?,
+            program: folder.join(program),
+        })
+    }
+}
+
+/// The tests of the program in Rust, one of which expects the text that the C program prints.
+fn rust_on_host(sh: &Shell) -> Result<()> {
+    let _folder = sh.push_dir(rust_folder());
+    Ok(cmd!(sh, "cargo test --release --locked")
+        .env("CARGO_TARGET_DIR", build().join("rust"))
+        .run()?)
+}
+
+fn rust_folder() -> PathBuf {
+    folder().join("rust")
+}
+
+impl Core {
+    /// Builds and runs the program in Rust, and compares what it prints.
+    fn run_rust(&self, sh: &Shell) -> Result<()> {
+        tools::need(&[*self.tools.last().context("no emulator")?])?;
+        let toolchain = Toolchain::find(sh, self.target)?;
+        let _folder = sh.push_dir(rust_folder());
+        let mut cargo =
+            toolchain.cargo(sh, "run", self.target, "core").args(["--release", "--locked"]);
+        if matches!(toolchain, Toolchain::Debian) {
+            // Debian's compiler comes without a linker for these targets.
+            tools::need(&[("ld.lld", "lld")])?;
+            let target = self.target.to_uppercase().replace(['-', '.'], "_");
+            cargo = cargo.env(format!("CARGO_TARGET_{target}_LINKER"), "ld.lld");
+        }
+        let output = cargo.read()?;
+        if let Some(difference) = difference(&output, &expected()?) {
+            bail!("the program in Rust differs from the C program: {difference}");
+        }
+        println!("{} lines, as from the C program", output.lines().count());
+        Ok(())
+    }
+}
+
+const FLASH: &[&str] = &[".text", ".rodata", ".data"];
+const STATIC: &[&str] = &[".data", ".bss"];
+
+/// Functions that a program without allocation and without panics has no use for.
+const UNWANTED: [&str; 6] =
+    ["9panicking", "4core3fmt", "rust_begin_unwind", "__rust_alloc", "5alloc", "malloc"];
+
+impl Run {
+    /// Fails unless it printed this, in 16 KB of RAM, without unwanted functions.
+    fn check(&self, expected: &str) -> Result<()> {
+        let core = self.core;
+        if let Some(difference) = difference(&self.output, expected) {
+            bail!("{core} differs from the host: {difference}");
+        }
+        let ram = self.map.size(STATIC) + self.map.size(&[".stack"]);
+        ensure!(ram <= 16 * 1024, "{core}: {ram} bytes of RAM are more than 16 KB");
+        let bytes = fs::read(&self.program)?;
+        let program = object::File::parse(&*bytes)?;
+        ensure!(program.symbol_by_name("main").is_some(), "{core}: no symbols to look at");
+        for name in program.symbols().filter_map(|symbol| symbol.name().ok()) {
+            let unwanted = UNWANTED.iter().any(|part| name.contains(part));
+            ensure!(!unwanted, "{core}: the program has {name}");
+        }
+        Ok(())
+    }
+}
+
+/// The first line that is not the same in both.
+fn difference(output: &str, expected: &str) -> Option<String> {
+    let (mut output_lines, mut expected_lines) = (output.lines(), expected.lines());
+    for number in 1.. {
+        match (output_lines.next(), expected_lines.next()) {
+            (None, None) => break,
+            (a, b) if a == b => {}
+            (a, b) => {
+                let [a, b] = [a, b].map(|line| line.unwrap_or("nothing"));
+                return Some(format!("line {number} is {a:?}, expected {b:?}"));
+            }
+        }
+    }
+    None
+}
+
+/// The host's lines, and for each core whether it printed the same.
+fn side_by_side(host: &str, runs: &[Run]) -> String {
+    let mut text = String::new();
+    let columns = runs.iter().map(|run| format!("  {}", run.core));
+    _ = writeln!(text, "{:<62}{}", "host", columns.collect::<String>());
+    let mut outputs: Vec<_> = runs.iter().map(|run| run.output.lines()).collect();
+    for line in host.lines() {
+        _ = write!(text, "{line:<62}");
+        let mut others = String::new();
+        for (run, lines) in runs.iter().zip(&mut outputs) {
+            let other = lines.next().unwrap_or("(nothing)");
+            let mark = if other == line { "same" } else { "OTHER" };
+            _ = write!(text, "  {mark:<width$}", width = run.core.len());
+            if other != line {
+                _ = writeln!(others, "{:>10}: {other}", run.core);
+            }
+        }
+        _ = write!(text, "\n{others}");
+    }
+    text
+}
+
+/// One row per core: equality, memory, and who takes it.
+fn table(host: &str, runs: &[Run]) -> String {
+    let mut text = String::from(
+        "            |       |          RAM, bytes          |              flash, bytes\n\
+         core        | equal | static |  stack |  in use of it | all    | digits | gradstep | arithmetic | program\n\
+         ------------|-------|--------|--------|---------------|--------|--------|----------|------------|--------\n",
+    );
+    for run in runs {
+        let flash = run.map.size(FLASH);
+        let digits = run.map.part(FLASH, |input| input.name.ends_with("_digits"));
+        let gradstep = run.map.part(FLASH, |input| input.file.contains("(gradstep-"));
+        let arithmetic = run.map.part(FLASH, |input| {
+            input.file.contains("libgcc.a") || input.file.contains("(compiler_builtins-")
+        });
+        _ = writeln!(
+            text,
+            "{:<11} | {:<5} | {:>6} | {:>6} | {:>13} | {flash:>6} | {digits:>6} | {gradstep:>8} | {arithmetic:>10} | {:>7}",
+            run.core,
+            if run.output == host { "yes" } else { "NO" },
+            run.map.size(STATIC),
+            run.map.size(&[".stack"]),
+            run.stack_used,
+            flash - digits - gradstep - arithmetic,
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_other_line_is_a_difference() {
+        assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+        let other = difference("a\nb\n", "a\nc\n").unwrap();
+        assert_eq!(other, "line 2 is \"b\", expected \"c\"");
+        assert!(difference("a\n", "a\nb\n").is_some());
+        assert!(difference("a\nb\n", "a\n").is_some());
+    }
+
+    #[test]
+    fn the_last_epoch_counts() {
+        let output = "10 weights\nsgd\n  epoch 1: loss 3 micronats, recognises 5000 of 10000\n  \
+                      epoch 2: loss 2 micronats, recognises 8500 of 10000\n  weights ab\nadam\n  \
+                      epoch 1: loss 1 micronats, recognises 9000 of 10000\n  weights cd\n";
+        assert_eq!(
+            last_accuracies(output).unwrap(),
+            BTreeMap::from([("sgd", 8500), ("adam", 9000)])
+        );
+        assert!(last_accuracies("10 weights\n").is_err());
+    }
+}
