@@ -122,27 +122,18 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Leaves the parameter and the gradient as they are.
-    pub(crate) const NOTHING: Self = Self {
-        scale: 1.0,
-        clamp: f32::INFINITY,
-        coupled: 0.0,
-        decoupled: 0.0,
-        reshapes: false,
-        couples: false,
-        shrinks: false,
-    };
-
-    /// Whether [`apply`](Intake::apply) does anything.
+    /// The same, if it is what most callers ask for, which is nothing, but for the weight decay of
+    /// a rule whose decay is decoupled: with what it does as constants.
     #[inline(always)]
-    pub(crate) fn acts(&self) -> bool {
-        self.reshapes | self.couples | self.shrinks
+    pub(crate) fn usual(self, shrinks: bool) -> Option<Self> {
+        let usual = !self.reshapes && !self.couples && self.shrinks == shrinks;
+        usual.then_some(Self { reshapes: false, couples: false, shrinks, ..self })
     }
 
     /// The parameter and the gradient as the rule sees them.
     #[inline(always)]
     pub(crate) fn apply<R: Real>(&self, mut param: R, mut grad: R) -> (R, R) {
-        if self.acts() {
+        if self.reshapes | self.couples | self.shrinks {
             if self.reshapes {
                 grad = (grad * self.scale).at_most(self.clamp).at_least(-self.clamp);
             }

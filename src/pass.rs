@@ -195,8 +195,8 @@ where
     /// without a branch. `None` if this is anything else.
     #[inline(always)]
     fn usual(&self) -> Option<Self> {
-        let kernel = self.kernel.usual().filter(|_| !self.intake.acts())?;
-        Some(Self { kernel, intake: Intake::NOTHING, layout: PhantomData })
+        let intake = self.intake.usual(K::DECOUPLED)?;
+        Some(Self { kernel: self.kernel.usual()?, intake, layout: PhantomData })
     }
 
     /// The loop, over blocks of `U` items; gives those that are left.

@@ -294,6 +294,9 @@ pub trait Kernel: Copy + Send + Sync {
     /// The names of the buffers, in their order.
     const BUFFERS: Buffers<Argument>;
 
+    /// Whether the rule's weight decay is decoupled, and usually there.
+    const DECOUPLED: bool = false;
+
     /// The rule's buffers by name, each holding a `T`.
     type State<T>: State<T>;
 
@@ -323,23 +326,26 @@ pub trait Layout<const N: usize> {
 }
 
 /// `layout!(Kernel, [a, b] => State { ... })`: a type whose [`Layout`] puts `a` and `b` into the
-/// kernel's state.
+/// kernel's state. A kernel with a constant parameter `C` is written `Kernel<C: type>`.
 macro_rules! layout {
-    ($kernel:ty, [$($buffer:ident),*] => $state:expr) => {{
-        struct Named;
+    ($kernel:ident $(<$constant:ident: $type:ty>)?, [$($buffer:ident),*] => $state:expr) => {{
+        struct Named$(<const $constant: $type>)?;
 
-        impl $crate::rule::Layout<{ <[&str]>::len(&[$(stringify!($buffer)),*]) }> for Named {
-            type Kernel = $kernel;
+        impl$(<const $constant: $type>)?
+            $crate::rule::Layout<{ <[&str]>::len(&[$(stringify!($buffer)),*]) }>
+            for Named$(<$constant>)?
+        {
+            type Kernel = $kernel$(<$constant>)?;
 
             #[inline(always)]
             fn bind<T>(
                 [$($buffer),*]: [T; <[&str]>::len(&[$(stringify!($buffer)),*])],
-            ) -> <$kernel as $crate::rule::Kernel>::State<T> {
+            ) -> <Self::Kernel as $crate::rule::Kernel>::State<T> {
                 $state
             }
         }
 
-        Named
+        Named$(::<$constant>)?
     }};
 }
 pub(crate) use layout;

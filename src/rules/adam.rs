@@ -135,9 +135,9 @@ pub struct AdamState<T> {
 
 state!(AdamState { exp_avg, exp_avg_sq } { max_exp_avg_sq });
 
-/// Adam's formula, with decoupled weight decay, if any, left to what comes before it.
+/// Adam's formula, and AdamW's, whose `DECOUPLED` weight decay comes before it.
 #[derive(Clone, Copy, Debug)]
-pub struct AdamKernel {
+pub struct AdamKernel<const DECOUPLED: bool> {
     beta1: Average,
     beta2: Average,
     /// What `v` is multiplied with before AMSGrad's maximum: `1/c₂`, or 1.
@@ -147,7 +147,7 @@ pub struct AdamKernel {
     step_size: f32,
 }
 
-impl AdamKernel {
+impl<const DECOUPLED: bool> AdamKernel<DECOUPLED> {
     pub(super) fn new(adam: &Adam, t: u64) -> Result<Self, Error> {
         check::non_negative(adam.lr, Argument::Lr)?;
         check::unit_interval(adam.beta1, Argument::Beta1)?;
@@ -177,7 +177,9 @@ impl AdamKernel {
     }
 }
 
-impl Kernel for AdamKernel {
+impl<const DECOUPLED: bool> Kernel for AdamKernel<DECOUPLED> {
+    const DECOUPLED: bool = DECOUPLED;
+
     const BUFFERS: Buffers<Argument> =
         [Some(Argument::ExpAvg), Some(Argument::ExpAvgSq), Some(Argument::MaxExpAvgSq)];
 
@@ -212,7 +214,7 @@ impl Kernel for AdamKernel {
     fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         match buffers {
             [Some(exp_avg), Some(exp_avg_sq), None] => pass.run(
-                layout!(AdamKernel, [exp_avg, exp_avg_sq] => AdamState {
+                layout!(AdamKernel<DECOUPLED: bool>, [exp_avg, exp_avg_sq] => AdamState {
                     exp_avg,
                     exp_avg_sq,
                     max_exp_avg_sq: None,
@@ -220,7 +222,7 @@ impl Kernel for AdamKernel {
                 [exp_avg, exp_avg_sq],
             ),
             [Some(exp_avg), Some(exp_avg_sq), Some(max)] => pass.run(
-                layout!(AdamKernel, [exp_avg, exp_avg_sq, max] => AdamState {
+                layout!(AdamKernel<DECOUPLED: bool>, [exp_avg, exp_avg_sq, max] => AdamState {
                     exp_avg,
                     exp_avg_sq,
                     max_exp_avg_sq: Some(max),
@@ -235,7 +237,7 @@ impl Kernel for AdamKernel {
 impl Hyperparameters for Adam {
     const NAME: &'static str = "adam";
 
-    type Kernel = AdamKernel;
+    type Kernel = AdamKernel<false>;
 
     fn from_source(preset: Preset) -> Option<Self> {
         let torch = Self::default();
@@ -248,7 +250,7 @@ impl Hyperparameters for Adam {
         })
     }
 
-    fn kernel(&self, t: u64) -> Result<AdamKernel, Error> {
+    fn kernel(&self, t: u64) -> Result<Self::Kernel, Error> {
         AdamKernel::new(self, t)
     }
 

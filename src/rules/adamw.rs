@@ -83,7 +83,7 @@ impl Default for AdamW {
 impl Hyperparameters for AdamW {
     const NAME: &'static str = "adamw";
 
-    type Kernel = AdamKernel;
+    type Kernel = AdamKernel<true>;
 
     fn from_source(preset: Preset) -> Option<Self> {
         let weight_decay = match preset {
@@ -95,7 +95,7 @@ impl Hyperparameters for AdamW {
         Adam::from_source(preset).map(|adam| Self::from_adam(adam, weight_decay))
     }
 
-    fn kernel(&self, t: u64) -> Result<AdamKernel, Error> {
+    fn kernel(&self, t: u64) -> Result<Self::Kernel, Error> {
         AdamKernel::new(&self.adam(), t)
     }
 
