@@ -100,7 +100,8 @@ fn sqrt(x: f32) -> f32 {
     let a = m << (8 - (e & 1));
 
     // An estimate of 1/√A in units of 2^-7, and one step of Newton's method: 2^-15 units.
-    let estimate = u32::from(INVERSE_ROOTS[((a >> 25) - 32) as usize]);
+    let Some(&estimate) = INVERSE_ROOTS.get((a >> 25) as usize - 32) else { return f32::NAN };
+    let estimate = u32::from(estimate);
     let high = a >> 16;
     let three_minus = (3 << 30) - high * (estimate * estimate);
     let inverse = ((three_minus >> 16) * estimate) >> 7;
@@ -156,7 +157,7 @@ fn div(x: f32, y: f32) -> f32 {
     }
 
     // An estimate of 2^24/b in units of 2^-7, and one step of Newton's method: 2^-15 units.
-    let estimate = u32::from(INVERSES[((b >> 17) - 64) as usize]);
+    let estimate = u32::from(INVERSES[(b >> 17 & 63) as usize]);
     let two_minus = (2 << 23) - ((b >> 8) + 1) * estimate;
     let inverse = ((two_minus >> 8) * estimate) >> 7;
 

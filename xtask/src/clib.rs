@@ -35,9 +35,26 @@ pub(crate) const STATIC: &str = if cfg!(windows) { "gradstep.lib" } else { "libg
 
 /// What makes a C library of `cargo rustc`: the C ABI, and no standard library.
 pub(crate) fn options<'a>(cargo_rustc: Cmd<'a>, crate_type: &str) -> Cmd<'a> {
+    with(cargo_rustc, crate_type, "release", "")
+}
+
+/// The same for a microcontroller: the profile `embedded`, and what helps its loops. These stay as
+/// they are written, and move from element to element by their loads and stores.
+pub(crate) fn embedded_options<'a>(cargo_rustc: Cmd<'a>, features: &str) -> Cmd<'a> {
+    with(cargo_rustc, "staticlib", EMBEDDED, features).args([
+        "--",
+        "-Cllvm-args=-unroll-runtime=false",
+        "-Cllvm-args=-lsr-preferred-addressing-mode=postindexed",
+    ])
+}
+
+/// The profile for microcontrollers.
+pub(crate) const EMBEDDED: &str = "embedded";
+
+fn with<'a>(cargo_rustc: Cmd<'a>, crate_type: &str, profile: &str, features: &str) -> Cmd<'a> {
     cargo_rustc
-        .args(["--package", "gradstep", "--lib", "--release"])
-        .args(["--no-default-features", "--features", "capi,panic-handler"])
+        .args(["--package", "gradstep", "--lib", "--profile", profile, "--no-default-features"])
+        .args(["--features", &format!("capi,panic-handler,{features}")])
         .args(["--crate-type", crate_type])
 }
 

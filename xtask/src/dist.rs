@@ -21,9 +21,138 @@ use object::read::archive::ArchiveFile;
 use object::{File, Object, ObjectSymbol};
 use xshell::{Cmd, Shell, cmd};
 
-use crate::suite::Step;
+use crate::suite::{Skip, Step};
 use crate::tools::{self, Toolchain};
 use crate::{clib, root, target_dir};
+
+/// A kind of processor that a C program may be for.
+pub(crate) struct Target {
+    pub(crate) triple: &'static str,
+    /// Which C programs can be linked with it.
+    fits: &'static str,
+    is_microcontroller: bool,
+    /// Whether loops that are not unrolled differ: where the processor has floating-point
+    /// instructions.
+    has_small: bool,
+}
+
+const fn microcontroller(triple: &'static str, fits: &'static str) -> Target {
+    Target { triple, fits, is_microcontroller: true, has_small: false }
+}
+
+const fn with_small(target: Target) -> Target {
+    Target { has_small: true, ..target }
+}
+
+const fn linux(triple: &'static str, fits: &'static str) -> Target {
+    Target { triple, fits, is_microcontroller: false, has_small: false }
+}
+
+/// What `cargo xtask dist` packs.
+pub(crate) const TARGETS: [Target; 10] = [
+    microcontroller("thumbv6m-none-eabi", "Cortex-M0, M0+, M1: -mcpu=cortex-m0 -mthumb"),
+    microcontroller("thumbv7m-none-eabi", "Cortex-M3: -mcpu=cortex-m3 -mthumb"),
+    microcontroller(
+        "thumbv7em-none-eabi",
+        "Cortex-M4, M7: -mcpu=cortex-m4 -mthumb -mfloat-abi=soft, or softfp",
+    ),
+    with_small(microcontroller(
+        "thumbv7em-none-eabihf",
+        "Cortex-M4F, M7F: -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16",
+    )),
+    microcontroller(
+        "thumbv8m.main-none-eabi",
+        "Cortex-M33, M55: -mcpu=cortex-m33 -mthumb -mfloat-abi=soft, or softfp",
+    ),
+    with_small(microcontroller(
+        "thumbv8m.main-none-eabihf",
+        "Cortex-M33F, M55: -mcpu=cortex-m33 -mthumb -mfloat-abi=hard -mfpu=fpv5-sp-d16",
+    )),
+    microcontroller("riscv32imac-unknown-none-elf", "RISC-V: -march=rv32imac -mabi=ilp32"),
+    with_small(microcontroller(
+        "riscv32imafc-unknown-none-elf",
+        "RISC-V: -march=rv32imafc -mabi=ilp32f",
+    )),
+    linux("x86_64-unknown-linux-gnu", "Linux on x86-64"),
+    linux("aarch64-unknown-linux-gnu", "Linux on 64-bit Arm"),
+];
+
+/// Packs the C library for each target: header, library, licences.
+pub(crate) fn run(sh: &Shell, chosen: &[String]) -> Result<()> {
+    let mut missing = Vec::new();
+    let is_chosen =
+        |target: &&Target| chosen.is_empty() || chosen.iter().any(|t| t == target.triple);
+    for target in TARGETS.iter().filter(is_chosen) {
+        match pack(sh, target) {
+            Ok(folder) => println!("{}", folder.display()),
+            Err(error) => match error.downcast::<Skip>() {
+                Ok(skip) => missing.push(format!("{}: {skip}", target.triple)),
+                Err(error) => return Err(error.context(target.triple)),
+            },
+        }
+    }
+    for target in &missing {
+        println!("left out: {target}");
+    }
+    ensure!(chosen.is_empty() || missing.is_empty(), "a target that was asked for was left out");
+    Ok(())
+}
+
+fn pack(sh: &Shell, target: &Target) -> Result<PathBuf> {
+    let Target { triple, fits, .. } = target;
+    let folder = target_dir().join("dist").join(format!("gradstep-{triple}"));
+    sh.remove_path(&folder)?;
+    let place = |from: &str, to: &str| -> Result<()> {
+        sh.create_dir(folder.join(to).parent().context("no folder")?)?;
+        Ok(sh.copy_file(root().join(from), folder.join(to))?)
+    };
+    place("include/gradstep.h", "include/gradstep.h")?;
+    place("LICENSE-MIT", "LICENSE-MIT")?;
+    place("LICENSE-APACHE", "LICENSE-APACHE")?;
+    sh.create_dir(folder.join("lib/small"))?;
+    sh.copy_file(library(sh, target, false)?, folder.join("lib/libgradstep.a"))?;
+    let mut text = format!(
+        "gradstep for {triple}\n\n{fits}\n\n\
+         include/gradstep.h            the header, with the documentation\n\
+         lib/libgradstep.a             the library; link with -Wl,--gc-sections\n"
+    );
+    if target.has_small {
+        sh.copy_file(library(sh, target, true)?, folder.join("lib/small/libgradstep.a"))?;
+        text +=
+            "lib/small/libgradstep.a       less code, and some more instructions per parameter\n";
+    } else {
+        sh.remove_path(folder.join("lib/small"))?;
+    }
+    sh.write_file(folder.join("README.txt"), text)?;
+    Ok(folder)
+}
+
+/// The packaged library of a target.
+pub(crate) fn library(sh: &Shell, target: &Target, small: bool) -> Result<PathBuf> {
+    let triple = target.triple;
+    let toolchain = Toolchain::find(sh, triple)?;
+    let cargo = toolchain.cargo(sh, "rustc", triple, "core");
+    let profile = if target.is_microcontroller {
+        let mut features = vec![];
+        features.extend(small.then_some("small"));
+        features.extend(toolchain.is_unstable(sh)?.then_some("nightly"));
+        clib::embedded_options(cargo, &features.join(",")).run()?;
+        clib::EMBEDDED
+    } else {
+        clib::options(cargo, "staticlib").run()?;
+        "release"
+    };
+    let built = toolchain.output(triple, profile).join("libgradstep.a");
+    let variant = if small { "small" } else { "" };
+    let packaged = target_dir().join("dist/work").join(triple).join(variant).join("libgradstep.a");
+    package(sh, &built, &packaged)?;
+    Ok(packaged)
+}
+
+/// The target with this name.
+pub(crate) fn target(triple: &str) -> Result<&'static Target> {
+    const { &TARGETS }.iter().find(|target| target.triple == triple).context("no such target")
+}
 
 pub(crate) fn steps() -> Vec<Step> {
     let mut steps = vec![];
@@ -173,7 +302,7 @@ impl Program<'_> {
 /// With this machine's compiler: a second library without the standard library, and one with it.
 fn two_here(sh: &Shell) -> Result<()> {
     tools::need(&[("cc", "gcc")])?;
-    let folder = target_dir().join("dist/here");
+    let folder = target_dir().join("dist/work/here");
     let ours = folder.join("libgradstep.a");
     package(sh, &clib::build_static(sh)?, &ours)?;
     for second in [Second { has_std: false }, Second { has_std: true }] {
@@ -221,11 +350,8 @@ fn two_on_board(sh: &Shell, board: &Board) -> Result<()> {
     ])?;
     let Board { target, compiler, machine } = board;
     let toolchain = Toolchain::find(sh, target)?;
-    clib::options(toolchain.cargo(sh, "rustc", target, "core"), "staticlib").run()?;
-    let folder = target_dir().join("dist").join(target);
-    let ours = folder.join("libgradstep.a");
+    let ours = library(sh, self::target(target)?, false)?;
     let built = toolchain.output(target, "release");
-    package(sh, &built.join("libgradstep.a"), &ours)?;
     Second { has_std: false }.options(toolchain.cargo(sh, "rustc", target, "core")).run()?;
 
     let mut compiler: Vec<_> = compiler.split(' ').map(OsString::from).collect();
@@ -238,7 +364,7 @@ fn two_on_board(sh: &Shell, board: &Board) -> Result<()> {
         compiler,
         libraries: [&ours, &built.join("libsecond_library.a")],
         others: vec![],
-        path: folder.join("two.elf"),
+        path: ours.with_file_name("two.elf"),
     };
     program.run(sh, |path| {
         Ok(cmd!(sh, "qemu-system-arm -M {machine} -nographic -monitor none -serial none")

@@ -1,6 +1,7 @@
 //! The project's own chores, as `cargo xtask <chore>`.
 
 mod abi;
+mod budget;
 mod clib;
 mod cross;
 mod digits;
@@ -52,6 +53,18 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Pack the C library for each kind of processor, in target/dist.
+    Dist {
+        /// The targets, as Rust names them; all that this machine has the tools for, if none is named.
+        #[arg(value_parser = PossibleValuesParser::new(dist::TARGETS.map(|target| target.triple)))]
+        target: Vec<String>,
+    },
+    /// Measure what a step costs on microcontrollers, in flash, stack and instructions.
+    Budget {
+        /// Record the figures, which no later ones may exceed.
+        #[arg(long)]
+        update: bool,
+    },
     /// Let microcontrollers learn in an emulator, and compare every bit with this machine's.
     Firmware {
         /// The cores; all that this machine has the tools for, if none is named.
@@ -88,6 +101,7 @@ fn run(chore: Chore) -> Result<()> {
                 x86::steps(),
                 cross::steps(),
                 dist::steps(),
+                budget::steps(),
                 firmware::steps(),
             ]
             .into_iter()
@@ -98,6 +112,8 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Clib => clib::run(&sh),
         Chore::Abi { check } => abi::run(&sh, check),
         Chore::Header { check } => header::run(check),
+        Chore::Dist { target } => dist::run(&sh, &target),
+        Chore::Budget { update } => budget::run(&sh, update),
         Chore::Firmware { core } => firmware::run(&sh, &core),
         Chore::Digits { check } => digits::run(check),
     }

@@ -58,6 +58,15 @@ impl Toolchain {
         )))
     }
 
+    /// Whether it accepts features that stable Rust has not yet.
+    pub(crate) fn is_unstable(&self, sh: &Shell) -> Result<bool> {
+        match self {
+            Self::InUse => Ok(cmd!(sh, "rustc --version").quiet().read()?.contains("nightly")),
+            // As `cargo` below tells it to.
+            Self::Debian => Ok(true),
+        }
+    }
+
     /// `cargo <subcommand>` for a target, with this part of the standard library.
     pub(crate) fn cargo<'a>(
         &self,

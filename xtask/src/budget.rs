@@ -1,0 +1,489 @@
+//! What a step costs on a microcontroller: flash, stack, instructions; next to the textbook loop.
+//!
+//! Both are compiled, linked and run alike, in an emulator that counts instructions. The figures are
+//! recorded in benches/embedded/budget.txt, and none may grow.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use object::{Object, ObjectSymbol};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::map::Map;
+use crate::suite::{Skip, Step};
+use crate::tools::{self, Tool, Toolchain};
+use crate::{dist, root, target_dir};
+
+/// A processor as its C compiler and the emulator know it.
+struct Core {
+    name: &'static str,
+    target: &'static str,
+    small: bool,
+    compiler: &'static str,
+    /// A script of c_examples/firmware/board.
+    script: &'static str,
+    emulator: &'static str,
+    tools: &'static [Tool],
+    /// What the textbook loops need of a C library.
+    root: Root,
+}
+
+/// Where the textbook loops have their square root from.
+#[derive(Clone, Copy, PartialEq)]
+enum Root {
+    Instruction,
+    Newlib,
+    /// Nowhere: there is no C library, and no figure of a loop.
+    None,
+}
+
+const ARM: &[Tool] = &[
+    ("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),
+    ("qemu-system-arm", "qemu-system-arm"),
+];
+const RISCV: &[Tool] = &[
+    ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
+    ("qemu-system-riscv32", "qemu-system-misc"),
+];
+const M4F: &str = "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16";
+
+static CORES: [Core; 7] = [
+    // The smallest board has no room for 1024 parameters of Adam: this one runs the same code.
+    Core {
+        name: "cortex-m0",
+        target: "thumbv6m-none-eabi",
+        small: false,
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m0plus -mthumb",
+        script: "cortex-m3.ld",
+        emulator: "qemu-system-arm -M mps2-an385",
+        tools: ARM,
+        root: Root::Newlib,
+    },
+    Core {
+        name: "cortex-m3",
+        target: "thumbv7m-none-eabi",
+        small: false,
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb",
+        script: "cortex-m3.ld",
+        emulator: "qemu-system-arm -M mps2-an385",
+        tools: ARM,
+        root: Root::Newlib,
+    },
+    Core {
+        name: "cortex-m4f",
+        target: "thumbv7em-none-eabihf",
+        small: false,
+        compiler: M4F,
+        script: "cortex-m4f.ld",
+        emulator: "qemu-system-arm -M mps2-an386",
+        tools: ARM,
+        root: Root::Instruction,
+    },
+    Core {
+        name: "cortex-m4f-small",
+        target: "thumbv7em-none-eabihf",
+        small: true,
+        compiler: M4F,
+        script: "cortex-m4f.ld",
+        emulator: "qemu-system-arm -M mps2-an386",
+        tools: ARM,
+        root: Root::Instruction,
+    },
+    Core {
+        name: "cortex-m33",
+        target: "thumbv8m.main-none-eabihf",
+        small: false,
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m33 -mthumb -mfloat-abi=hard -mfpu=fpv5-sp-d16",
+        script: "cortex-m33.ld",
+        emulator: "qemu-system-arm -M mps2-an505",
+        tools: ARM,
+        root: Root::Instruction,
+    },
+    Core {
+        name: "rv32imac",
+        target: "riscv32imac-unknown-none-elf",
+        small: false,
+        compiler: "riscv64-unknown-elf-gcc -march=rv32imac -mabi=ilp32",
+        script: "rv32imac.ld",
+        emulator: "qemu-system-riscv32 -M virt -bios none",
+        tools: RISCV,
+        root: Root::None,
+    },
+    Core {
+        name: "rv32imafc",
+        target: "riscv32imafc-unknown-none-elf",
+        small: false,
+        compiler: "riscv64-unknown-elf-gcc -march=rv32imafc -mabi=ilp32f",
+        script: "rv32imafc.ld",
+        emulator: "qemu-system-riscv32 -M virt -bios none",
+        tools: RISCV,
+        root: Root::Instruction,
+    },
+];
+
+pub(crate) fn steps() -> Vec<Step> {
+    let of_core = |core: &'static Core| {
+        Step::new(format!("budget: {}", core.name), move |sh| {
+            let costs = core.measure(sh)?;
+            print!("{}", table(core, &costs));
+            compare(&recorded()?, core.name, &costs)
+        })
+    };
+    CORES.iter().map(of_core).collect()
+}
+
+/// Measures every core, and prints a table for each. With `update`, records the figures.
+pub(crate) fn run(sh: &Shell, update: bool) -> Result<()> {
+    let mut all = BTreeMap::new();
+    for core in &CORES {
+        let costs = core.measure(sh)?;
+        println!("\n{}\n\n{}", core.name, table(core, &costs));
+        all.insert(core.name.to_owned(), costs);
+    }
+    if update {
+        fs::write(record(), written(&all, &compilers(sh)?))?;
+    }
+    Ok(())
+}
+
+/// What one rule takes, of gradstep or of the textbook loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Cost {
+    /// Bytes of code and constants of its own.
+    flash: u64,
+    /// Bytes of arithmetic that the compiler's library and C's have, which it may share.
+    arithmetic: u64,
+    stack: u64,
+    /// Thousandths of an instruction per parameter.
+    per_parameter: u64,
+    /// Instructions per call besides.
+    per_call: u64,
+}
+
+/// A rule's costs, next to the loop's if there is one.
+type Costs = Vec<(String, Cost, Option<Cost>)>;
+
+impl Core {
+    fn measure(&self, sh: &Shell) -> Result<Costs> {
+        tools::need(self.tools)?;
+        // The figures are those of one compiler.
+        ensure_debian(sh, self.target)?;
+        let library = dist::library(sh, dist::target(self.target)?, self.small)?;
+        let folder = target_dir().join("budget").join(self.name);
+        sh.create_dir(&folder)?;
+
+        let program = folder.join("count.elf");
+        self.compile(sh, "count.c", &[], &library, &program).run()?;
+        self.is_clean(&program)?;
+        let emulator = self.emulator.split(' ');
+        let [emulator, machine @ ..] = &*emulator.collect::<Vec<_>>() else { bail!("no emulator") };
+        let output = cmd!(sh, "timeout 120 {emulator} {machine...} -display none -monitor none")
+            .args(["-serial", "none", "-chardev", "stdio,id=text", "-semihosting-config"])
+            .args(["enable=on,target=native,chardev=text", "-icount", "shift=0", "-kernel"])
+            .arg(&program)
+            .read()?;
+
+        let nothing = self.flash(sh, "none", false, &library, &folder)?;
+        let mut costs = Costs::new();
+        let mut hash = None;
+        for line in output.lines() {
+            let (name, figures) = line.split_once(' ').context("an empty line")?;
+            if name == "hash" {
+                hash = Some(figures);
+                continue;
+            }
+            let figures: Vec<u64> = figures
+                .split(' ')
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .context(line.to_owned())?;
+            let [per_parameter, per_call, stack, of_loop @ ..] = &*figures else {
+                bail!("not enough figures: {line}")
+            };
+            let (flash, arithmetic) = self.flash(sh, name, false, &library, &folder)?;
+            let ours = Cost {
+                flash: flash - nothing.0,
+                arithmetic: arithmetic - nothing.1,
+                stack: *stack,
+                per_parameter: *per_parameter,
+                per_call: *per_call,
+            };
+            let theirs = match *of_loop {
+                [] => None,
+                [per_parameter, per_call] => {
+                    let (flash, arithmetic) = self.flash(sh, name, true, &library, &folder)?;
+                    let (flash, arithmetic) = (flash - nothing.0, arithmetic - nothing.1);
+                    Some(Cost { flash, arithmetic, stack: 0, per_parameter, per_call })
+                }
+                _ => bail!("too many figures: {line}"),
+            };
+            costs.push((name.to_owned(), ours, theirs));
+        }
+        ensure!(costs.len() == CASES, "{} of {CASES} cases were measured", costs.len());
+        ensure!(hash == Some(HASH), "the steps made {hash:?}, elsewhere {HASH}");
+        Ok(costs)
+    }
+
+    /// Bytes of a program with one rule: those of its own code, and those of arithmetic.
+    fn flash(
+        &self,
+        sh: &Shell,
+        rule: &str,
+        naive: bool,
+        library: &Path,
+        folder: &Path,
+    ) -> Result<(u64, u64)> {
+        let name = format!("{rule}{}", if naive { "-naive" } else { "" });
+        let program = folder.join(format!("{name}.elf"));
+        let map = folder.join(format!("{name}.map"));
+        let define = [format!("-DRULE={rule}"), "-DNAIVE".to_owned()];
+        let define = if naive { &define[..] } else { &define[..1] };
+        let map_option = format!("-Wl,-Map={}", map.display());
+        let define: Vec<_> =
+            define.iter().map(String::as_str).chain([map_option.as_str()]).collect();
+        self.compile(sh, "one.c", &define, library, &program).quiet().run()?;
+        if !naive {
+            self.is_clean(&program)?;
+        }
+        let map = Map::parse(&fs::read_to_string(&map)?)?;
+        const FLASH: [&str; 3] = [".text", ".rodata", ".data"];
+        let own = |file: &str| file.contains("libgradstep.a");
+        let arithmetic = |file: &str| file.contains("libgcc.a") || file.contains("libm.a");
+        let naive_section = |name: &str| name.starts_with(".text.naive_");
+        Ok((
+            map.part(&FLASH, |input| own(&input.file) || naive_section(&input.name)),
+            map.part(&FLASH, |input| arithmetic(&input.file)),
+        ))
+    }
+
+    fn compile<'a>(
+        &self,
+        sh: &'a Shell,
+        source: &str,
+        options: &[&str],
+        library: &Path,
+        program: &Path,
+    ) -> Cmd<'a> {
+        let (benches, board) = (root().join("benches"), root().join("c_examples/firmware/board"));
+        let is_arm = self.compiler.starts_with("arm");
+        let startup = if is_arm { "startup_arm.c" } else { "startup_riscv.S" };
+        let mut compiler = self.compiler.split(' ');
+        let name = compiler.next().unwrap_or_default();
+        // As a programmer compiles for speed, with a root that need not set `errno`.
+        let mut cmd = cmd!(sh, "{name} {compiler...} -std=c11 -O2 -fno-math-errno -Wall -Wextra")
+            .args(["-ffunction-sections", "-fdata-sections", "-fno-tree-loop-distribute-patterns"])
+            .args(options)
+            .arg("-I")
+            .arg(root().join("include"))
+            .arg("-I")
+            .arg(&board)
+            .arg("-I")
+            .arg(benches.join("embedded"));
+        if self.root != Root::Newlib {
+            cmd = cmd.arg("-I").arg(benches.join("embedded/freestanding"));
+        }
+        if self.root == Root::None {
+            cmd = cmd.arg("-DNO_ROOT");
+        }
+        cmd = cmd
+            .args(["-ffreestanding", "-nostdlib", "-Wl,--gc-sections,-z,noexecstack"])
+            .arg(format!("-L{}", board.display()))
+            .arg(format!("-T{}", self.script))
+            .arg(benches.join("embedded").join(source));
+        if self.root != Root::None || source == "one.c" {
+            cmd = cmd.arg(benches.join("naive.c"));
+        }
+        for file in [startup, "semihost.c", "freestanding/string.c"] {
+            cmd = cmd.arg(board.join(file));
+        }
+        cmd = cmd.arg(library);
+        if is_arm {
+            cmd = cmd.args(["-lm", "-lc"]);
+        }
+        cmd.arg("-lgcc").arg("-o").arg(program)
+    }
+
+    /// The program has nothing that a step has no use for.
+    fn is_clean(&self, program: &Path) -> Result<()> {
+        let bytes = fs::read(program)?;
+        let program = object::File::parse(&*bytes)?;
+        ensure!(program.symbol_by_name("main").is_some(), "no symbols to look at");
+        for name in program.symbols().filter_map(|symbol| symbol.name().ok()) {
+            let unwanted = UNWANTED.iter().any(|part| name.contains(part));
+            ensure!(!unwanted, "{}: the program has {name}", self.name);
+        }
+        Ok(())
+    }
+}
+
+/// No panic, no formatting, no allocation, no copy of a struct.
+const UNWANTED: [&str; 7] = [
+    "9panicking",
+    "4core3fmt",
+    "rust_begin_unwind",
+    "__rust_alloc",
+    "malloc",
+    "memcpy",
+    "memmove",
+];
+
+/// The lines of benches/embedded/cases.h.
+const CASES: usize = 11;
+
+/// What the steps of benches/embedded/count.c make, on every processor.
+const HASH: &str = "ab3ebcec172e14b5";
+
+/// The most bytes of stack that a step may take.
+const STACK: u64 = 512;
+
+fn ensure_debian(sh: &Shell, target: &str) -> Result<()> {
+    match Toolchain::find(sh, target)? {
+        Toolchain::Debian => Ok(()),
+        Toolchain::InUse => bail!(Skip(format!(
+            "the figures are those of Debian's compiler, and {target} is another one's"
+        ))),
+    }
+}
+
+fn compilers(sh: &Shell) -> Result<String> {
+    let rustc = cmd!(sh, "/usr/bin/rustc --version").quiet().read()?;
+    let gcc = |name: &str| -> Result<String> {
+        let text = cmd!(sh, "{name} --version").quiet().read()?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    };
+    Ok([rustc, gcc("arm-none-eabi-gcc")?, gcc("riscv64-unknown-elf-gcc")?].join("; "))
+}
+
+fn record() -> PathBuf {
+    root().join("benches/embedded/budget.txt")
+}
+
+/// The recorded costs: of each core, of each rule.
+fn recorded() -> Result<BTreeMap<(String, String), Cost>> {
+    let path = record();
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let mut all = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [core, rule, figures @ ..] = &*words else { bail!("not a budget: {line}") };
+        let figures: Vec<u64> =
+            figures.iter().map(|figure| figure.parse()).collect::<Result<_, _>>()?;
+        let [flash, arithmetic, stack, per_parameter, per_call] = *figures else {
+            bail!("not a budget: {line}")
+        };
+        let cost = Cost { flash, arithmetic, stack, per_parameter, per_call };
+        all.insert((core.to_string(), rule.to_string()), cost);
+    }
+    Ok(all)
+}
+
+fn written(all: &BTreeMap<String, Costs>, compilers: &str) -> String {
+    let mut text = format!(
+        "# What a step may cost: `cargo xtask test budget` fails if a figure grows, `cargo xtask budget --update`\n\
+         # records new ones. Bytes of flash, its own and of arithmetic, bytes of stack, thousandths of an\n\
+         # instruction per parameter, instructions per call besides.\n\
+         # {compilers}\n"
+    );
+    for (core, costs) in all {
+        for (rule, cost, _) in costs {
+            let Cost { flash, arithmetic, stack, per_parameter, per_call } = cost;
+            _ = writeln!(
+                text,
+                "{core:<16} {rule:<16} {flash:>5} {arithmetic:>5} {stack:>4} {per_parameter:>8} {per_call:>6}"
+            );
+        }
+    }
+    text
+}
+
+/// Fails if a figure is larger than the recorded one; what the emulator's clock is too coarse to
+/// tell is not.
+fn compare(recorded: &BTreeMap<(String, String), Cost>, core: &str, costs: &Costs) -> Result<()> {
+    let mut grown = Vec::new();
+    for (rule, cost, _) in costs {
+        let key = (core.to_owned(), rule.clone());
+        let budget = recorded.get(&key).with_context(|| format!("{core} {rule} has no budget"))?;
+        let mut check = |what: &str, found: u64, budget: u64, slack: u64| {
+            if found > budget + slack {
+                grown.push(format!("{rule}: {what} {found}, recorded {budget}"));
+            } else if found + slack < budget {
+                println!("{rule}: {what} only {found} now, recorded {budget}");
+            }
+        };
+        check("bytes of flash", cost.flash, budget.flash, 0);
+        check("bytes of arithmetic", cost.arithmetic, budget.arithmetic, 0);
+        check("bytes of stack", cost.stack, budget.stack, 0);
+        let coarse = 20 + budget.per_parameter / 1000;
+        check(
+            "instructions / 1000 per parameter",
+            cost.per_parameter,
+            budget.per_parameter,
+            coarse,
+        );
+        check("instructions per call", cost.per_call, budget.per_call, 20 + budget.per_call / 100);
+        ensure!(cost.stack <= STACK, "{core} {rule}: {} bytes of stack", cost.stack);
+    }
+    ensure!(grown.is_empty(), "{core}: {}", grown.join("; "));
+    Ok(())
+}
+
+/// For people: gradstep's figures, and the loop's.
+fn table(core: &Core, costs: &Costs) -> String {
+    let mut text = String::from(
+        "| rule | flash | + arithmetic | stack | per parameter | per call | C loop: flash | + arithmetic | per parameter |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    let thousandths = |n: u64| format!("{}.{:02}", n / 1000, n % 1000 / 10);
+    for (rule, ours, theirs) in costs {
+        let Cost { flash, arithmetic, stack, per_parameter, per_call } = ours;
+        let theirs = match theirs {
+            None => "| | ".to_owned(),
+            Some(c) => {
+                format!("{} | {} | {}", c.flash, c.arithmetic, thousandths(c.per_parameter))
+            }
+        };
+        _ = writeln!(
+            text,
+            "| {} | {flash} | {arithmetic} | {stack} | {} | {per_call} | {theirs} |",
+            rule.replace('_', " "),
+            thousandths(*per_parameter)
+        );
+    }
+    if core.root == Root::None {
+        text += "\nNo C library is here for the loop's square root.\n";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(cost: Cost) -> Costs {
+        vec![("adam".to_owned(), cost, None)]
+    }
+
+    #[test]
+    fn what_grows_is_refused() {
+        let cost =
+            Cost { flash: 100, arithmetic: 50, stack: 40, per_parameter: 5000, per_call: 90 };
+        let recorded = BTreeMap::from([(("m".to_owned(), "adam".to_owned()), cost)]);
+        assert!(compare(&recorded, "m", &costs(cost)).is_ok());
+        for grown in [
+            Cost { flash: 101, ..cost },
+            Cost { arithmetic: 51, ..cost },
+            Cost { stack: 44, ..cost },
+            Cost { per_parameter: 5050, ..cost },
+            Cost { per_call: 120, ..cost },
+        ] {
+            assert!(compare(&recorded, "m", &costs(grown)).is_err(), "{grown:?}");
+        }
+        assert!(compare(&recorded, "other", &costs(cost)).is_err());
+        let deep = Cost { stack: 516, ..cost };
+        let recorded = BTreeMap::from([(("m".to_owned(), "adam".to_owned()), deep)]);
+        assert!(compare(&recorded, "m", &costs(deep)).is_err());
+    }
+}
