@@ -297,9 +297,8 @@ fn side_by_side(host: &str, runs: &[Run]) -> String {
 /// One row per core: equality, memory, and who takes it.
 fn table(host: &str, runs: &[Run]) -> String {
     let mut text = String::from(
-        "            |       |          RAM, bytes          |              flash, bytes\n\
-         core        | equal | static |  stack |  in use of it | all    | digits | gradstep | arithmetic | program\n\
-         ------------|-------|--------|--------|---------------|--------|--------|----------|------------|--------\n",
+        "core        | equal | static RAM | stack | of it used | flash  | digits | gradstep | arithmetic | program\n\
+         ------------|-------|------------|-------|------------|--------|--------|----------|------------|--------\n",
     );
     for run in runs {
         let flash = run.map.size(FLASH);
@@ -310,7 +309,8 @@ fn table(host: &str, runs: &[Run]) -> String {
         });
         _ = writeln!(
             text,
-            "{:<11} | {:<5} | {:>6} | {:>6} | {:>13} | {flash:>6} | {digits:>6} | {gradstep:>8} | {arithmetic:>10} | {:>7}",
+            "{:<11} | {:<5} | {:>10} | {:>5} | {:>10} | {flash:>6} | {digits:>6} | {gradstep:>8} \
+             | {arithmetic:>10} | {:>7}",
             run.core,
             if run.output == host { "yes" } else { "NO" },
             run.map.size(STATIC),
