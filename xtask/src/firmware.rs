@@ -109,7 +109,7 @@ fn expected() -> Result<String> {
 
 /// What the program prints here: what is committed, and a sign that every optimizer learns.
 fn host(sh: &Shell) -> Result<String> {
-    tools::need(&[("make", "make"), ("cc", "gcc")])?;
+    tools::need(&[("make", "make"), ("gcc", "gcc")])?;
     let library = clib::build_static(sh)?;
     let output = make(sh, "host", &library)?;
     let expected = expected()?;
@@ -192,21 +192,7 @@ impl Core {
             program: folder.join(program),
         })
     }
-}
 
-/// The tests of the program in Rust, one of which expects the text that the C program prints.
-fn rust_on_host(sh: &Shell) -> Result<()> {
-    let _folder = sh.push_dir(rust_folder());
-    Ok(cmd!(sh, "cargo test --release --locked")
-        .env("CARGO_TARGET_DIR", build().join("rust"))
-        .run()?)
-}
-
-fn rust_folder() -> PathBuf {
-    folder().join("rust")
-}
-
-impl Core {
     /// Builds and runs the program in Rust, and compares what it prints.
     fn run_rust(&self, sh: &Shell) -> Result<()> {
         tools::need(&[*self.tools.last().context("no emulator")?])?;
@@ -227,6 +213,18 @@ impl Core {
         println!("{} lines, as from the C program", output.lines().count());
         Ok(())
     }
+}
+
+/// The tests of the program in Rust, one of which expects the text that the C program prints.
+fn rust_on_host(sh: &Shell) -> Result<()> {
+    let _folder = sh.push_dir(rust_folder());
+    Ok(cmd!(sh, "cargo test --release --locked")
+        .env("CARGO_TARGET_DIR", build().join("rust"))
+        .run()?)
+}
+
+fn rust_folder() -> PathBuf {
+    folder().join("rust")
 }
 
 const FLASH: &[&str] = &[".text", ".rodata", ".data"];
@@ -297,9 +295,8 @@ fn side_by_side(host: &str, runs: &[Run]) -> String {
 /// One row per core: equality, memory, and who takes it.
 fn table(host: &str, runs: &[Run]) -> String {
     let mut text = String::from(
-        "            |       |          RAM, bytes          |              flash, bytes\n\
-         core        | equal | static |  stack |  in use of it | all    | digits | gradstep | arithmetic | program\n\
-         ------------|-------|--------|--------|---------------|--------|--------|----------|------------|--------\n",
+        "core        | equal | static RAM | stack | of it used | flash  | digits | gradstep | arithmetic | program\n\
+         ------------|-------|------------|-------|------------|--------|--------|----------|------------|--------\n",
     );
     for run in runs {
         let flash = run.map.size(FLASH);
@@ -310,7 +307,8 @@ fn table(host: &str, runs: &[Run]) -> String {
         });
         _ = writeln!(
             text,
-            "{:<11} | {:<5} | {:>6} | {:>6} | {:>13} | {flash:>6} | {digits:>6} | {gradstep:>8} | {arithmetic:>10} | {:>7}",
+            "{:<11} | {:<5} | {:>10} | {:>5} | {:>10} | {flash:>6} | {digits:>6} | {gradstep:>8} \
+             | {arithmetic:>10} | {:>7}",
             run.core,
             if run.output == host { "yes" } else { "NO" },
             run.map.size(STATIC),

@@ -9,9 +9,9 @@ static void call(uint32_t operation, uintptr_t argument) {
     register uint32_t a0 __asm__("a0") = operation;
     register uintptr_t a1 __asm__("a1") = argument;
     /* The three instructions are a mark: uncompressed, and on one page. */
-    __asm__ volatile(".option push\n\t"
+    __asm__ volatile(".balign 16\n\t"
+                     ".option push\n\t"
                      ".option norvc\n\t"
-                     ".balign 16\n\t"
                      "slli zero, zero, 0x1f\n\t"
                      "ebreak\n\t"
                      "srai zero, zero, 7\n\t"

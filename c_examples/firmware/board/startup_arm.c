@@ -53,7 +53,7 @@ __attribute__((used)) static _Noreturn void report(const uint32_t *frame) {
     board_exit(false);
 }
 
-/* With a fresh stack, as the old one may be what failed. */
+/* Reports with a fresh stack, as the old one may be what failed. */
 __attribute__((naked)) static void fault(void) {
     __asm__("mrs r0, msp\n\t"
             "ldr r1, =__stack_top\n\t"
@@ -67,7 +67,10 @@ typedef union {
     void (*handler)(void);
 } vector;
 
-/* The stack, reset, NMI, hard fault, those faults that an ARMv6-M lacks, and calls that nothing here makes. */
+/*
+ * The stack, reset, and the processor's own exceptions, none of which is expected. The board's interrupts would follow;
+ * nothing here enables one.
+ */
 __attribute__((used, section(".vectors"))) static const vector vectors[16] = {
     {.stack = __stack_top}, {.handler = reset}, {.handler = fault}, {.handler = fault},
     {.handler = fault},     {.handler = fault}, {.handler = fault}, {.handler = fault},

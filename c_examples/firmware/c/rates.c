@@ -10,6 +10,8 @@
 
 enum { EPOCHS = 5, SEEDS = 8, LEARN = TRAINING_COUNT * 3 / 4, HELD_OUT = TRAINING_COUNT - LEARN };
 
+_Static_assert(LEARN % BATCH == 0, "digits go in whole batches");
+
 static uint32_t recognised(const optimizer *o, double rate, uint32_t seed) {
     const training plan = {o, rate, seed, training_digits, LEARN, EPOCHS};
     int32_t status = train_begin(&plan);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+_Static_assert(TRAINING_COUNT % BATCH == 0, "digits go in whole batches");
+
 float weight[WEIGHTS];
 
 static float gradient[WEIGHTS];
