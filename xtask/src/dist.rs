@@ -4,9 +4,9 @@
 //! library. A program that links another Rust library with the same dependency has them twice, which
 //! is an error, and the compiler's library takes the place of the C compiler's own for the whole
 //! program. So the package is one object that exports `gradstep_*` and nothing else, with one section
-//! per function, so that `--gc-sections` still drops what is not used. It leaves arithmetic that the
-//! processor lacks, and `memset` and the like, to the C compiler's library, which has them for the rest
-//! of the program.
+//! per function, so that `--gc-sections` still drops what is not used. Arithmetic that the processor
+//! lacks comes from the C compiler's library, which the program has already, and so do `memcpy`,
+//! `memmove`, `memset` and `memcmp`, without which no program of GCC's or Clang's can do.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use object::{File, Object, ObjectSymbol};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::suite::{Skip, Step};
-use crate::tools::{self, Toolchain};
+use crate::tools::{self, Tool, Toolchain};
 use crate::{clib, root, target_dir};
 
 /// A kind of processor that a C program may be for.
@@ -322,56 +322,84 @@ fn two_here(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// A processor without an operating system, as QEMU has it.
+/// A machine that QEMU has, and the C compiler for it.
 struct Board {
     target: &'static str,
     compiler: &'static str,
-    machine: &'static str,
+    /// In `tests/c/second`: the sources that start and end a program, and where it lies.
+    start: Option<(&'static str, &'static str)>,
+    emulator: &'static str,
+    tools: &'static [Tool],
 }
+
+const SEMIHOSTING: &str = "-nographic -monitor none -serial none -semihosting-config \
+                           enable=on,target=native -kernel";
+
+const ARM: &[Tool] =
+    &[("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")];
 
 const BOARDS: &[Board] = &[
     Board {
         target: "thumbv6m-none-eabi",
         compiler: "arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb",
-        machine: "microbit",
+        start: Some(("cortex_m.c", "cortex_m.ld")),
+        emulator: "qemu-system-arm -M microbit",
+        tools: ARM,
     },
     Board {
         target: "thumbv7em-none-eabihf",
         compiler: "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16",
-        machine: "mps2-an386",
+        start: Some(("cortex_m.c", "cortex_m.ld")),
+        emulator: "qemu-system-arm -M mps2-an386",
+        tools: ARM,
+    },
+    Board {
+        target: "riscv32imac-unknown-none-elf",
+        compiler: "riscv64-unknown-elf-gcc -march=rv32imac_zicsr -mabi=ilp32",
+        start: Some(("riscv.c", "riscv.ld")),
+        emulator: "qemu-system-riscv32 -M virt -bios none",
+        tools: &[
+            ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
+            ("qemu-system-riscv32", "qemu-system-misc"),
+        ],
+    },
+    Board {
+        target: "aarch64-unknown-linux-gnu",
+        compiler: "aarch64-linux-gnu-gcc -Dend=_exit",
+        start: None,
+        emulator: "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+        tools: &[("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"), ("qemu-aarch64", "qemu-user")],
     },
 ];
 
 /// With another compiler, run in an emulator.
 fn two_on_board(sh: &Shell, board: &Board) -> Result<()> {
-    tools::need(&[
-        ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
-        ("qemu-system-arm", "qemu-system-arm"),
-    ])?;
-    let Board { target, compiler, machine } = board;
+    tools::need(board.tools)?;
+    let target = board.target;
     let toolchain = Toolchain::find(sh, target)?;
     let ours = library(sh, self::target(target)?, false)?;
     let built = toolchain.output(target, "release");
     Second { has_std: false }.options(toolchain.cargo(sh, "rustc", target, "core")).run()?;
 
-    let mut compiler: Vec<_> = compiler.split(' ').map(OsString::from).collect();
-    let second = root().join("tests/c/second");
-    let options = ["-nostartfiles", "-specs=nosys.specs", "-Wl,-z,noexecstack", "-T"];
-    compiler.extend(options.map(OsString::from));
-    compiler.push(second.join("board.ld").into());
-    compiler.push(second.join("board.c").into());
+    let mut compiler: Vec<_> = board.compiler.split(' ').map(OsString::from).collect();
+    let mut emulator: Vec<_> = board.emulator.split(' ').collect();
+    let mut others = vec![];
+    if let Some((source, script)) = board.start {
+        let second = root().join("tests/c/second");
+        let options = ["-ffreestanding", "-nostdlib", "-Wl,-z,noexecstack", "-T"];
+        compiler.extend(options.map(OsString::from));
+        compiler.extend([second.join(script), second.join(source)].map(OsString::from));
+        others.push("-lgcc".into());
+        emulator.extend(SEMIHOSTING.split(' '));
+    }
     let program = Program {
         compiler,
         libraries: [&ours, &built.join("libsecond_library.a")],
-        others: vec![],
+        others,
         path: ours.with_file_name("two.elf"),
     };
-    program.run(sh, |path| {
-        Ok(cmd!(sh, "qemu-system-arm -M {machine} -nographic -monitor none -serial none")
-            .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
-            .arg(path)
-            .run()?)
-    })?;
+    let (emulator, options) = emulator.split_first().context("no emulator")?;
+    program.run(sh, |path| Ok(cmd!(sh, "{emulator}").args(options).arg(path).run()?))?;
     println!("linked in either order: the same bits, and each its own panics");
     Ok(())
 }
