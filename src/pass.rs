@@ -72,8 +72,9 @@ where
         let (sweep, slices) = self.into_parts();
         let (registers, tail) = slices.cut(S::as_mut_simd_f32s, S::as_simd_f32s);
         let rest = match sweep.usual() {
-            Some(usual) => usual.blocks::<UNROLL, _, _>(registers, simd),
-            None => sweep.blocks::<UNROLL, _, _>(registers, simd),
+            [Some(usual), _] => usual.blocks::<UNROLL, _, _>(registers, simd),
+            [_, Some(usual)] => usual.blocks::<UNROLL, _, _>(registers, simd),
+            _ => sweep.blocks::<UNROLL, _, _>(registers, simd),
         };
         sweep.sweep(rest, simd);
 
@@ -126,8 +127,9 @@ impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
     {
         let (sweep, slices) = self.into_parts();
         let rest = match sweep.usual() {
-            Some(usual) => usual.blocks::<UNROLL_ELEMENTS, _, _>(slices, view),
-            None => slices,
+            [Some(usual), _] => usual.blocks::<UNROLL_ELEMENTS, _, _>(slices, view),
+            [_, Some(usual)] => usual.blocks::<UNROLL_ELEMENTS, _, _>(slices, view),
+            _ => slices,
         };
         sweep.sweep(rest, view);
     }
@@ -192,11 +194,12 @@ where
     Streams<N>: Zip<N>,
 {
     /// The same for what most callers ask for, with all that they leave out known to be so: a loop
-    /// without a branch. `None` if this is anything else.
+    /// without a branch. At most one of both, and none if this is anything else.
     #[inline(always)]
-    fn usual(&self) -> Option<Self> {
-        let intake = self.intake.usual(K::DECOUPLED)?;
-        Some(Self { kernel: self.kernel.usual()?, intake, layout: PhantomData })
+    fn usual(&self) -> [Option<Self>; 2] {
+        let Some(intake) = self.intake.usual(K::DECOUPLED) else { return [None, None] };
+        let with = |kernel| Self { kernel, intake, layout: PhantomData };
+        [self.kernel.usual().map(with), self.kernel.also_usual().map(with)]
     }
 
     /// The loop, over blocks of `U` items; gives those that are left.

@@ -307,6 +307,12 @@ pub trait Kernel: Copy + Send + Sync {
     /// those choices as constants: the compiler then makes a loop without them.
     fn usual(self) -> Option<Self>;
 
+    /// The same for a second set of choices that is nearly as usual.
+    #[inline(always)]
+    fn also_usual(self) -> Option<Self> {
+        None
+    }
+
     /// One element's update: the new parameter, with the state changed in place.
     ///
     /// Branches on the scalars are the same for all elements, and cost little.

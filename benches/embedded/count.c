@@ -105,14 +105,24 @@ static void add_to_hash(const float *numbers) {
 
 typedef int run(size_t n, uint64_t t);
 
+#define hyper (*hyper_pointer)
+#define CASE(name, type, setup, call, loop)                                                                            \
+    static type hyper_##name;                                                                                          \
+    static void prepare_##name(void) {                                                                                 \
+        type *hyper_pointer = &hyper_##name;                                                                           \
+        setup;                                                                                                         \
+    }
+#include "cases.h"
+#undef CASE
+
 #define CASE(name, type, setup, call, loop)                                                                            \
     static int step_##name(size_t n, uint64_t t) {                                                                     \
-        type hyper;                                                                                                    \
-        setup;                                                                                                         \
+        const type *hyper_pointer = &hyper_##name;                                                                     \
         return call != GRADSTEP_OK;                                                                                    \
     }
 #include "cases.h"
 #undef CASE
+#undef hyper
 
 #if !defined(NO_ROOT)
 #define CASE(name, type, setup, call, loop)                                                                            \
@@ -145,7 +155,7 @@ __attribute__((noinline)) static uint32_t stack(run *run) {
     for (volatile uint32_t *word = end - STACK / 4; word < end; word++) {
         *word = STACK_PAINT;
     }
-    run(64, 1000);
+    run(SMALL, 1000);
     volatile uint32_t *word = end - STACK / 4;
     while (word < end && *word == STACK_PAINT) {
         word++;
@@ -185,7 +195,9 @@ int main(void) {
 #else
 #define LOOP(name) loop_##name
 #endif
-#define CASE(name, type, setup, call, loop) report(#name, step_##name, LOOP(name));
+#define CASE(name, type, setup, call, loop)                                                                            \
+    prepare_##name();                                                                                                  \
+    report(#name, step_##name, LOOP(name));
 #include "cases.h"
     print("hash ");
     print_hex((uint32_t)(hash >> 32), 8);

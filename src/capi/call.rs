@@ -149,7 +149,12 @@ pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*m
         // SAFETY: as the caller vouches.
         let rule = unsafe { borrow(hyper, Argument::Hyper) }?.to_rule()?;
         rule.at(SETTLED)?;
-        disjoint(&written(n, &state, rule.expects(), names::<H::Rule>())?)?;
+        let bytes = bytes::<f32>(n, Argument::N)?;
+        if n > 0 {
+            let mut places = [None; MAX_BUFFERS + 1];
+            find(&mut places, &state, bytes, rule.expects(), names::<H::Rule>())?;
+            disjoint(&places, bytes)?;
+        }
         for (buffer, value) in state.into_iter().zip(rule.initial()) {
             if let Some(buffer) = buffer.filter(|_| n > 0) {
                 // SAFETY: not null, aligned, of a possible length, and no other buffer is in it;
@@ -161,22 +166,13 @@ pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*m
     })())
 }
 
-/// The step of these hyperparameters and options.
+/// The step of these hyperparameters.
 ///
 /// Its callers leave it where it is and borrow it: it is large enough that to move it would be a
 /// call of `memcpy` on a microcontroller.
-unsafe fn prepare<H: Hyper>(
-    hyper: *const H,
-    options: *const gradstep_options,
-    t: u64,
-) -> Result<Step<H::Rule>, Error> {
+unsafe fn prepare<H: Hyper>(hyper: *const H, t: u64) -> Result<Step<H::Rule>, Error> {
     // SAFETY: as the caller vouches.
-    let mut step = unsafe { borrow(hyper, Argument::Hyper) }?.to_rule()?.at(t);
-    if let Ok(step) = &mut step {
-        // SAFETY: as the caller vouches.
-        unsafe { apply(options, step.incoming_mut()) }?;
-    }
-    step
+    unsafe { borrow(hyper, Argument::Hyper) }?.to_rule()?.at(t)
 }
 
 unsafe fn apply(options: *const gradstep_options, incoming: &mut Incoming) -> Result<(), Error> {
@@ -201,10 +197,12 @@ pub(super) unsafe fn step<H: Hyper>(
     raw: Raw,
 ) -> i32 {
     // SAFETY: as the caller vouches.
-    let prepared = unsafe { prepare(hyper, options, t) };
+    let mut prepared = unsafe { prepare(hyper, t) };
     status((|| {
-        let step = prepared.as_ref().map_err(|&error| error)?;
-        checked(&raw, step.expects(), names::<H::Rule>(), None)?;
+        let step = prepared.as_mut().map_err(|error| *error)?;
+        // SAFETY: as the caller vouches.
+        unsafe { apply(options, step.incoming_mut()) }?;
+        checked(&raw, step.expects(), names::<H::Rule>(), 0..0)?;
         // SAFETY: just checked.
         unsafe { run(step, raw) };
         Ok(())
@@ -219,19 +217,22 @@ pub(super) unsafe fn step_list<H: Hyper, I: Item>(
     tensors: *const I,
 ) -> i32 {
     // SAFETY: as the caller vouches.
-    let prepared = unsafe { prepare(hyper, options, t) };
+    let mut prepared = unsafe { prepare(hyper, t) };
     status((|| {
-        let step = prepared.as_ref().map_err(|&error| error)?;
+        let step = prepared.as_mut().map_err(|error| *error)?;
+        // SAFETY: as the caller vouches.
+        unsafe { apply(options, step.incoming_mut()) }?;
         if count == 0 {
             return Ok(());
         }
         usable(tensors, Argument::Tensors)?;
-        let list = span(tensors, count, Argument::Tensors, Argument::Count)?;
+        let bytes = bytes::<I>(count, Argument::Count)?;
+        let list = end(tensors, bytes, Argument::Count).map(|end| tensors.addr()..end)?;
         // SAFETY: not null, aligned, and of a possible length; the rest the caller vouches for.
         // Nothing below writes to it, as is checked for each tensor.
         let tensors = unsafe { slice::from_raw_parts(tensors, count) };
         for (index, tensor) in tensors.iter().enumerate() {
-            checked(&tensor.to_raw(), step.expects(), names::<H::Rule>(), Some(&list))
+            checked(&tensor.to_raw(), step.expects(), names::<H::Rule>(), list.clone())
                 .map_err(|error| error.of_tensor(index))?;
         }
         for tensor in tensors {
@@ -247,94 +248,84 @@ fn names<R: Rule>() -> &'static Buffers<Argument> {
     const { &<R as Hyperparameters>::Kernel::BUFFERS }
 }
 
-/// A slice's place in memory.
-struct Span {
-    addresses: Range<usize>,
-    argument: Argument,
-}
-
-impl Span {
-    /// Whether they share an address; an empty one shares none.
-    fn overlaps(&self, other: &Span) -> bool {
-        let (a, b) = (&self.addresses, &other.addresses);
-        a.start.max(b.start) < a.end.min(b.end)
-    }
-}
-
-/// The place of `n` values, the number being the argument `length`; refuses what cannot be a
-/// slice. An empty one may be null.
-fn span<T>(
-    pointer: *const T,
-    n: usize,
-    argument: Argument,
-    length: Argument,
-) -> Result<Span, Error> {
-    let too_long = Error::new(ErrorKind::TooLong, length);
+/// The size of `n` values, the number being the argument `length`.
+fn bytes<T>(n: usize, length: Argument) -> Result<usize, Error> {
     let bytes = n.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
-    let bytes = bytes.ok_or(too_long)?;
-    if n > 0 {
-        usable(pointer, argument)?;
-    }
-    let start = pointer.addr();
-    let end = start.checked_add(bytes).ok_or(too_long)?;
-    Ok(Span { addresses: start..end, argument })
+    bytes.ok_or(Error::new(ErrorKind::TooLong, length))
 }
 
-/// The places of the state, which has the buffers that are expected.
-fn written(
-    n: usize,
+/// The address behind the values.
+fn end<T>(pointer: *const T, bytes: usize, length: Argument) -> Result<usize, Error> {
+    pointer.addr().checked_add(bytes).ok_or(Error::new(ErrorKind::TooLong, length))
+}
+
+/// The address of a buffer that may be a slice of that many bytes, which are not 0.
+fn place(pointer: *const f32, bytes: usize, argument: Argument) -> Result<usize, Error> {
+    usable(pointer, argument)?;
+    end(pointer, bytes, Argument::N)?;
+    Ok(pointer.addr())
+}
+
+/// A place that is written, and its argument.
+type Place = Option<(usize, Argument)>;
+
+/// Finds the places of the state, which has the buffers that are expected, behind the first place.
+fn find(
+    places: &mut [Place; MAX_BUFFERS + 1],
     state: &Buffers<*mut f32>,
+    bytes: usize,
     expects: [bool; MAX_BUFFERS],
     names: &Buffers<Argument>,
-) -> Result<Buffers<Span>, Error> {
-    let mut spans = [const { None }; MAX_BUFFERS];
-    if n > 0 {
-        present_as_expected(state, names, expects)?;
-    }
-    for ((span, buffer), name) in spans.iter_mut().zip(state).zip(names) {
+) -> Result<(), Error> {
+    present_as_expected(state, names, expects)?;
+    for ((place, buffer), name) in places[1..].iter_mut().zip(state).zip(names) {
         if let (Some(buffer), Some(name)) = (*buffer, *name) {
-            *span = Some(self::span(buffer, n, name, Argument::N)?);
+            *place = Some((self::place(buffer, bytes, name)?, name));
         }
     }
-    Ok(spans)
+    Ok(())
 }
 
-/// Refuses spans that share an address.
-fn disjoint(spans: &[Option<Span>]) -> Result<(), Error> {
-    for (i, span) in spans.iter().enumerate() {
-        for other in &spans[..i] {
-            if let (Some(span), Some(other)) = (span, other)
-                && span.overlaps(other)
+/// Refuses places that share an address; all have the same size.
+fn disjoint(places: &[Place], bytes: usize) -> Result<(), Error> {
+    for (i, place) in places.iter().enumerate() {
+        for other in &places[..i] {
+            if let (Some((a, argument)), Some((b, _))) = (place, other)
+                && a.abs_diff(*b) < bytes
             {
-                return Err(Error::new(ErrorKind::Overlap, span.argument));
+                return Err(Error::new(ErrorKind::Overlap, *argument));
             }
         }
     }
     Ok(())
 }
 
-/// Checks one tensor, of which nothing that is written may overlap `list`.
+/// Checks one tensor, of which nothing that is written may overlap the addresses `list`.
 ///
 /// Not generic over the rule: one copy for a whole program.
 fn checked(
     raw: &Raw,
     expects: [bool; MAX_BUFFERS],
     names: &Buffers<Argument>,
-    list: Option<&Span>,
+    list: Range<usize>,
 ) -> Result<(), Error> {
-    let param = span(raw.param, raw.n, Argument::Param, Argument::N)?;
-    let grad = span(raw.grad, raw.n, Argument::Grad, Argument::N)?;
-    let [a, b, c] = written(raw.n, &raw.state, expects, names)?;
-    let spans = [Some(param), a, b, c];
-    let is_in = |place: &Span| spans.iter().flatten().any(|span| span.overlaps(place));
-    if is_in(&grad) {
+    let bytes = bytes::<f32>(raw.n, Argument::N)?;
+    if bytes == 0 {
+        return Ok(());
+    }
+    let mut places = [None; MAX_BUFFERS + 1];
+    places[0] = Some((place(raw.param, bytes, Argument::Param)?, Argument::Param));
+    let grad = place(raw.grad, bytes, Argument::Grad)?;
+    find(&mut places, &raw.state, bytes, expects, names)?;
+    let mut written = places.iter().flatten();
+    if written.any(|(start, _)| start.abs_diff(grad) < bytes) {
         return Err(Error::new(ErrorKind::Overlap, Argument::Grad));
     }
-    disjoint(&spans)?;
-    match list.filter(|list| is_in(list)) {
-        Some(list) => Err(Error::new(ErrorKind::Overlap, list.argument)),
-        None => Ok(()),
+    disjoint(&places, bytes)?;
+    if places.iter().flatten().any(|&(start, _)| start < list.end && list.start < start + bytes) {
+        return Err(Error::new(ErrorKind::Overlap, Argument::Tensors));
     }
+    Ok(())
 }
 
 /// Runs a step on a tensor.

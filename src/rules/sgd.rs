@@ -128,8 +128,14 @@ impl Kernel for SgdKernel {
 
     #[inline(always)]
     fn usual(self) -> Option<Self> {
-        let plain = !self.nesterov && self.gradient_weight == 1.0;
-        plain.then_some(Self { nesterov: false, gradient_weight: 1.0, ..self })
+        let usual = !self.nesterov && self.gradient_weight == 1.0;
+        usual.then_some(Self { nesterov: false, gradient_weight: 1.0, ..self })
+    }
+
+    #[inline(always)]
+    fn also_usual(self) -> Option<Self> {
+        let usual = self.nesterov && self.gradient_weight == 1.0;
+        usual.then_some(Self { nesterov: true, gradient_weight: 1.0, ..self })
     }
 
     #[inline(always)]
