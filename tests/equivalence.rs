@@ -85,7 +85,7 @@ fn every_backend_length_and_offset() {
 /// Compares all variants of a rule, and counts.
 fn compare_rule<R: Subject>() -> usize {
     let every = std::env::var("GRADSTEP_EVERY").map_or(1, |every| every.parse().unwrap());
-    let variants: Vec<R> = R::variants().into_iter().step_by(every).collect();
+    let variants: Vec<R> = R::variants().step_by(every).collect();
     let mut rng = Rng(3);
     let mut combinations = 0;
     for rule in &variants {
@@ -418,7 +418,7 @@ fn no_weight_decay_is_none() {
     fn check<R: Subject>(has_decay: impl Fn(&R) -> bool) {
         let mut rng = Rng(7);
         let n = 100;
-        for rule in R::variants().into_iter().filter(|rule| !has_decay(rule)) {
+        for rule in R::variants().filter(|rule| !has_decay(rule)) {
             let mut ours = Owned {
                 param: (0..n).map(|_| rng.wild()).collect(),
                 grad: (0..n).map(|_| rng.number()).collect(),
@@ -446,7 +446,7 @@ fn no_weight_decay_is_none() {
 fn adamw_without_decay_is_adam() {
     let mut rng = Rng(8);
     let n = 100;
-    for adam in Adam::variants().into_iter().filter(|adam| adam.weight_decay == 0.0) {
+    for adam in Adam::variants().filter(|adam| adam.weight_decay == 0.0) {
         let Adam { lr, beta1, beta2, eps, weight_decay, amsgrad, eps_placement, maximize } = adam;
         let adamw = AdamW { lr, beta1, beta2, eps, weight_decay, amsgrad, eps_placement, maximize };
         let mut ours = Owned {
