@@ -20,6 +20,10 @@ pub trait Subject: Rule + Debug + PartialEq {
     /// fields are written out, so a new field does not compile without a decision here.
     fn variants() -> impl Iterator<Item = Self>;
 
+    /// The hyperparameters at which a formula changes its form, where that is between two values and
+    /// not between on and off.
+    fn on_the_edge() -> Self;
+
     /// The names of all buffers, in the order of [`bind`](Subject::bind).
     const BUFFERS: &'static [&'static str];
 
@@ -45,6 +49,9 @@ macro_rules! every {
     }};
 }
 
+/// Where the form of an average changes.
+const HALF: f64 = 0.5;
+
 const FLAG: [bool; 2] = [false, true];
 const EPS: [f64; 2] = [1e-8, 1e-3];
 const OUTSIDE_INSIDE: [EpsPlacement; 2] = [EpsPlacement::Outside, EpsPlacement::Inside];
@@ -63,6 +70,10 @@ impl Subject for Sgd {
             maximize: FLAG,
         })
         .filter(|sgd| !sgd.nesterov || sgd.momentum > 0.0 && sgd.dampening == 0.0)
+    }
+
+    fn on_the_edge() -> Self {
+        Self::default()
     }
 
     fn bind<T>(buffers: Buffers<T>) -> SgdState<T> {
@@ -84,6 +95,10 @@ impl Subject for Adagrad {
             eps_placement: OUTSIDE_INSIDE,
             maximize: FLAG,
         })
+    }
+
+    fn on_the_edge() -> Self {
+        Self::default()
     }
 
     fn bind<T>(buffers: Buffers<T>) -> AdagradState<T> {
@@ -112,6 +127,10 @@ impl Subject for RmsProp {
         .filter(|rmsprop| (rmsprop.initial_square_avg == 1.0) == rmsprop.lr_inside)
     }
 
+    fn on_the_edge() -> Self {
+        Self { alpha: HALF, centered: true, ..Self::default() }
+    }
+
     fn bind<T>(buffers: Buffers<T>) -> RmsPropState<T> {
         let [Some(square_avg), grad_avg, momentum_buffer] = buffers else {
             panic!("not RMSProp's buffers")
@@ -131,6 +150,10 @@ impl Subject for Adadelta {
             weight_decay: [0.0, 0.01],
             maximize: FLAG,
         })
+    }
+
+    fn on_the_edge() -> Self {
+        Self { rho: HALF, ..Self::default() }
     }
 
     fn bind<T>(buffers: Buffers<T>) -> AdadeltaState<T> {
@@ -162,6 +185,10 @@ impl Subject for Adam {
         })
     }
 
+    fn on_the_edge() -> Self {
+        Self { beta1: HALF, beta2: HALF, ..Self::default() }
+    }
+
     fn bind<T>(buffers: Buffers<T>) -> AdamState<T> {
         let [Some(exp_avg), Some(exp_avg_sq), max_exp_avg_sq] = buffers else {
             panic!("not Adam's buffers")
@@ -186,6 +213,10 @@ impl Subject for AdamW {
                 maximize: FLAG,
             })
         })
+    }
+
+    fn on_the_edge() -> Self {
+        Self { beta1: HALF, beta2: HALF, ..Self::default() }
     }
 
     fn bind<T>(buffers: Buffers<T>) -> AdamState<T> {

@@ -1,11 +1,13 @@
 //! The project's own chores, as `cargo xtask <chore>`.
 
 mod clib;
+mod conformance;
 mod cross;
 mod header;
 mod host;
 mod linked;
 mod lint;
+mod linux;
 mod suite;
 mod tools;
 
@@ -28,6 +30,8 @@ enum Chore {
         /// Only the steps whose name contains this.
         filter: Option<String>,
     },
+    /// Compute the bits of every rule on every processor that can be had, and compare.
+    Conformance,
     /// Check formatting, and let no lint of clippy or rustdoc pass.
     Lint,
     /// Build the C libraries for this machine, and say how large they are.
@@ -55,9 +59,10 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps = [host::steps(), cross::steps()].into_iter().flatten();
-            suite::run(&sh, steps.collect(), filter.as_deref(), all)
+            let steps = [host::steps(), linux::steps(), cross::steps(), conformance::steps()];
+            suite::run(&sh, steps.into_iter().flatten().collect(), filter.as_deref(), all)
         }
+        Chore::Conformance => conformance::run(&sh),
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
         Chore::Clib => clib::run(&sh),
         Chore::Header { check } => header::run(check),
