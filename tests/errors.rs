@@ -385,7 +385,7 @@ fn slices_of<R: Subject>(rule: &R) {
 
 /// Whether some variant does without the buffer.
 fn is_optional<R: Subject>(name: &str) -> bool {
-    R::variants().iter().any(|rule| !buffer_names(rule).contains(&Some(name)))
+    R::variants().any(|rule| !buffer_names(&rule).contains(&Some(name)))
 }
 
 /// An error has room for the places of 32,766 tensors; the last one stands for all behind it.

@@ -237,7 +237,7 @@ fn one_step() {
 
 fn one_step_of<R: Oracle>(failures: &mut Vec<String>) {
     const STEPS: [u64; 6] = [1, 2, 10, 1000, 1_000_000, u64::MAX];
-    let variants = R::variants();
+    let variants: Vec<R> = R::variants().collect();
     // As many elements for every rule.
     let n = (1 << 20) / (variants.len() * STEPS.len() * TREATMENTS.len());
     let mut rng = Rng(1);
@@ -345,7 +345,7 @@ fn many_steps_of<R: Oracle>(failures: &mut Vec<String>) {
     const N: usize = 64;
     const STEPS: u64 = 1000;
     let mut worst = [0.0_f64; 4];
-    for rule in R::variants().into_iter().filter(|rule| !rule.is_sign_descent()) {
+    for rule in R::variants().filter(|rule| !rule.is_sign_descent()) {
         let mut rng = Rng(2);
         // Neither so small nor so far off that a coupled weight decay outweighs the gradient: a
         // step that is normalized then jumps to and fro across zero, on a path that is chaotic in

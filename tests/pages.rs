@@ -11,7 +11,13 @@
 
 #![cfg(all(
     target_os = "linux",
-    any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64", target_arch = "arm")
+    any(
+        target_arch = "x86",
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "arm",
+        target_arch = "s390x"
+    )
 ))]
 
 mod common;

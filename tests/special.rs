@@ -20,7 +20,7 @@ trait Property {
 fn check<P: Property>() {
     macro_rules! each {
         ($($rule:ident),*) => {
-            $(gradstep::$rule::variants().into_iter().for_each(P::holds);)*
+            $(gradstep::$rule::variants().for_each(P::holds);)*
         };
     }
     gradstep::for_each_rule!(each);
@@ -451,7 +451,7 @@ fn centered_with_a_constant_gradient() {
 /// AMSGrad's maximum never falls, and holds the step back.
 #[test]
 fn amsgrad_remembers() {
-    for adam in Adam::variants().into_iter().filter(|adam| adam.amsgrad != Amsgrad::Off) {
+    for adam in Adam::variants().filter(|adam| adam.amsgrad != Amsgrad::Off) {
         let mut rng = Rng(29);
         let mut ours = Owned::new(&adam, vec![0.0; 32], vec![0.0; 32]);
         let mut largest = vec![0.0; 32];

@@ -26,7 +26,7 @@ struct Core {
     /// A script of c_examples/firmware/board.
     script: &'static str,
     emulator: &'static str,
-    tools: &'static [Tool],
+    tools: &'static [Tool<'static>],
     /// What the textbook loops need of a C library.
     root: Root,
 }
@@ -40,11 +40,11 @@ enum Root {
     None,
 }
 
-const ARM: &[Tool] = &[
+const ARM: &[Tool<'static>] = &[
     ("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),
     ("qemu-system-arm", "qemu-system-arm"),
 ];
-const RISCV: &[Tool] = &[
+const RISCV: &[Tool<'static>] = &[
     ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
     ("qemu-system-riscv32", "qemu-system-misc"),
 ];

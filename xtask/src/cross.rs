@@ -1,21 +1,19 @@
-//! Steps for other processors: emulated, or built and looked at.
+//! Steps for processors without Linux: emulated, or built and looked at.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
 use crate::host::REQUIRE_BACKENDS;
 use crate::linked::Library;
-use crate::suite::{Skip, Step};
+use crate::suite::Step;
 use crate::tools::{self, Toolchain};
 use crate::{clib, root};
 
 pub(crate) fn steps() -> Vec<Step> {
     let mut steps = vec![
-        Step::new("tests: aarch64 with NEON", aarch64),
         Step::new("tests: wasm32", |sh| wasm(sh, "", "scalar")),
         Step::new("tests: wasm32 with simd128", |sh| {
             wasm(sh, "-C target-feature=+simd128", "scalar,simd128")
@@ -27,28 +25,6 @@ pub(crate) fn steps() -> Vec<Step> {
     steps
 }
 
-/// All tests, those from C too, in an emulator.
-fn aarch64(sh: &Shell) -> Result<()> {
-    tools::need(&[
-        ("qemu-aarch64", "qemu-user"),
-        ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
-        ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
-    ])?;
-    let target = "aarch64-unknown-linux-gnu";
-    Ok(Toolchain::find(sh, target)?
-        .cargo(sh, "test", target, "std")
-        .args(["-p", "gradstep", "-p", "c-tests", "--features", "gradstep/capi"])
-        .args(["--lib", "--tests", "--no-fail-fast"])
-        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
-        .env(
-            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
-            // A processor of the first version of the architecture, which the library is for.
-            "qemu-aarch64 -cpu cortex-a53 -L /usr/aarch64-linux-gnu",
-        )
-        .env(REQUIRE_BACKENDS, "scalar,neon")
-        .run()?)
-}
-
 /// The tests in Rust, under Node.js.
 fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     tools::need(&[("node", "nodejs")])?;
@@ -58,19 +34,11 @@ fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     Ok(toolchain
         .cargo(sh, "test", target, "std,panic_abort")
         .args(["-p", "gradstep", "--features", "capi", "--lib", "--tests", "--no-fail-fast"])
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", wasm_linker(sh)?)
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", tools::lld(sh, "wasm-ld")?)
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", format!("node {}", runner.display()))
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", rustflags)
         .env(REQUIRE_BACKENDS, backends)
         .run()?)
-}
-
-/// The linker that rustup installs with a compiler, or LLVM's.
-fn wasm_linker(sh: &Shell) -> Result<PathBuf> {
-    let libraries = cmd!(sh, "rustc --print target-libdir").quiet().read()?;
-    let rustup = PathBuf::from(libraries).with_file_name("bin").join("rust-lld");
-    let linker = Some(rustup).filter(|file| file.is_file()).or_else(|| tools::find("wasm-ld"));
-    Ok(linker.ok_or_else(|| Skip("needs wasm-ld (Debian: apt-get install lld)".into()))?)
 }
 
 /// Processors without an operating system, and the square root instruction of those that have one.

@@ -329,13 +329,13 @@ struct Board {
     /// In `tests/c/second`: the sources that start and end a program, and where it lies.
     start: Option<(&'static str, &'static str)>,
     emulator: &'static str,
-    tools: &'static [Tool],
+    tools: &'static [Tool<'static>],
 }
 
 const SEMIHOSTING: &str = "-nographic -monitor none -serial none -semihosting-config \
                            enable=on,target=native -kernel";
 
-const ARM: &[Tool] =
+const ARM: &[Tool<'static>] =
     &[("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")];
 
 const BOARDS: &[Board] = &[

@@ -19,15 +19,15 @@ use crate::{clib, digits, root, target_dir};
 struct Core {
     name: &'static str,
     target: &'static str,
-    tools: &'static [Tool],
+    tools: &'static [Tool<'static>],
 }
 
-const ARM: &[Tool] = &[
+const ARM: &[Tool<'static>] = &[
     ("make", "make"),
     ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
     ("qemu-system-arm", "qemu-system-arm"),
 ];
-const RISCV: &[Tool] = &[
+const RISCV: &[Tool<'static>] = &[
     ("make", "make"),
     ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
     ("qemu-system-riscv32", "qemu-system-misc"),

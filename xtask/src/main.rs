@@ -3,6 +3,7 @@
 mod abi;
 mod budget;
 mod clib;
+mod conformance;
 mod cross;
 mod digits;
 mod dist;
@@ -12,6 +13,7 @@ mod host;
 mod instructions;
 mod linked;
 mod lint;
+mod linux;
 mod map;
 mod suite;
 mod tools;
@@ -37,6 +39,8 @@ enum Chore {
         /// Only the steps whose name contains this.
         filter: Option<String>,
     },
+    /// Compute the bits of every rule on every processor that can be had, and compare.
+    Conformance,
     /// Check formatting, and let no lint of clippy or rustdoc pass.
     Lint,
     /// Build the C libraries for this machine, and say how large they are.
@@ -99,15 +103,16 @@ fn run(chore: Chore) -> Result<()> {
                 abi::steps(),
                 instructions::steps(),
                 x86::steps(),
+                linux::steps(),
                 cross::steps(),
                 dist::steps(),
+                conformance::steps(),
                 budget::steps(),
                 firmware::steps(),
-            ]
-            .into_iter()
-            .flatten();
-            suite::run(&sh, steps.collect(), filter.as_deref(), all)
+            ];
+            suite::run(&sh, steps.into_iter().flatten().collect(), filter.as_deref(), all)
         }
+        Chore::Conformance => conformance::run(&sh),
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
         Chore::Clib => clib::run(&sh),
         Chore::Abi { check } => abi::run(&sh, check),

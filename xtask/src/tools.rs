@@ -10,10 +10,10 @@ use crate::suite::Skip;
 use crate::target_dir;
 
 /// A program, and the Debian package that has it.
-pub(crate) type Tool = (&'static str, &'static str);
+pub(crate) type Tool<'a> = (&'a str, &'a str);
 
 /// Skips the step unless all of these are installed.
-pub(crate) fn need(tools: &[Tool]) -> Result<()> {
+pub(crate) fn need(tools: &[Tool<'_>]) -> Result<()> {
     let missing: Vec<_> = tools.iter().filter(|(program, _)| find(program).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
@@ -31,6 +31,19 @@ pub(crate) fn need(tools: &[Tool]) -> Result<()> {
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// The linker that rustup installs with a compiler, or LLVM's by this name.
+pub(crate) fn lld(sh: &Shell, program: &str) -> Result<PathBuf> {
+    let libraries = cmd!(sh, "rustc --print target-libdir").quiet().read()?;
+    let rustup = PathBuf::from(libraries).with_file_name("bin").join("rust-lld");
+    let linker = Some(rustup).filter(|file| file.is_file()).or_else(|| find(program));
+    Ok(linker.ok_or_else(|| Skip(format!("needs {program} (Debian: apt-get install lld)")))?)
+}
+
+/// The variable with one of cargo's settings for a target.
+pub(crate) fn cargo_target(target: &str, setting: &str) -> String {
+    format!("CARGO_TARGET_{}_{setting}", target.to_uppercase().replace(['-', '.'], "_"))
 }
 
 /// A compiler that has a target's standard library.

@@ -1,0 +1,211 @@
+//! The conformance program on every processor that can be had. All that it prints is known.
+
+use std::cell::RefCell;
+use std::fs;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::linux::{AARCH64, I686, Linux, S390X};
+use crate::suite::{self, Step};
+use crate::tools::{self, Toolchain};
+use crate::{host, root, target_dir};
+
+pub(crate) fn steps() -> Vec<Step> {
+    let steps = machines().into_iter().map(|machine| {
+        Step::new(machine.step(), move |sh| {
+            print!("{}", (machine.run)(sh)?);
+            Ok(())
+        })
+    });
+    steps.collect()
+}
+
+/// Runs all, and prints a line for each.
+pub(crate) fn run(sh: &Shell) -> Result<()> {
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let steps = machines().into_iter().map(|machine| {
+        let lines = lines.clone();
+        Step::new(machine.step(), move |sh| {
+            let output = (machine.run)(sh)?;
+            lines.borrow_mut().push(line(machine.name, &output));
+            Ok(())
+        })
+    });
+    let outcome = suite::run(sh, steps.collect(), None, false);
+    println!("\n{}", lines.borrow().join("\n"));
+    outcome
+}
+
+/// The hashes in an output, which are the same on each instruction set.
+fn line(machine: &str, output: &str) -> String {
+    let (mut backends, mut hashes) = (Vec::new(), Vec::new());
+    for line in output.lines().skip(1) {
+        match line.split_once(' ') {
+            Some((rule, hash)) => hashes.push(format!("{rule} {}", hash.trim_start())),
+            None => {
+                backends.push(line);
+                hashes.clear();
+            }
+        }
+    }
+    format!("{}  {machine} ({})", hashes.join("  "), backends.join(", "))
+}
+
+/// A processor, or an emulated one.
+struct Machine {
+    name: &'static str,
+    /// Runs the program, and gives what it printed, if that is as expected.
+    run: Box<Run>,
+}
+
+type Run = dyn Fn(&Shell) -> Result<String>;
+
+impl Machine {
+    fn new(name: &'static str, run: impl Fn(&Shell) -> Result<String> + 'static) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+
+    fn step(&self) -> String {
+        format!("conformance: {}", self.name)
+    }
+}
+
+fn machines() -> Vec<Machine> {
+    let mut machines =
+        vec![Machine::new("this machine", |sh| native(sh, None, &host::available()))];
+    if cfg!(target_arch = "x86_64") {
+        machines.extend([
+            Machine::new("x86-64, an emulated Nehalem", |sh| {
+                native(sh, Some("Nehalem"), &["scalar"])
+            }),
+            Machine::new("x86-64, an emulated Haswell", |sh| {
+                native(sh, Some("Haswell"), &["scalar", "avx2"])
+            }),
+        ]);
+    }
+    machines.extend([
+        Machine::new("aarch64", |sh| linux(sh, &AARCH64, (64, "little"))),
+        Machine::new("i686", |sh| linux(sh, &I686, (32, "little"))),
+        Machine::new("s390x", |sh| linux(sh, &S390X, (64, "big"))),
+        Machine::new("wasm32", |sh| wasm(sh, "", &["scalar"])),
+        Machine::new("wasm32 with simd128", |sh| {
+            wasm(sh, "-C target-feature=+simd128", &["scalar", "simd128"])
+        }),
+    ]);
+    machines.extend(BOARDS.iter().map(|board| Machine::new(board.name, |sh| board.run(sh))));
+    machines
+}
+
+const PROGRAM: [&str; 2] = ["--package", "gradstep-conformance"];
+
+/// Optimised, and the standard library the same as for the tests, which takes a minute to build.
+const AS_TESTS: [&str; 2] = ["--profile", "test"];
+
+/// As a Rust program is released; on this processor, or on another one of its kind.
+fn native(sh: &Shell, other: Option<&str>, backends: &[&str]) -> Result<String> {
+    cmd!(sh, "cargo build --release").args(PROGRAM).run()?;
+    let program = target_dir().join("release/conformance");
+    let command = if let Some(cpu) = other {
+        tools::need(&[("qemu-x86_64", "qemu-user")])?;
+        cmd!(sh, "qemu-x86_64 -cpu {cpu} {program}")
+    } else {
+        cmd!(sh, "{program}")
+    };
+    let target = cmd!(sh, "rustc --print host-tuple").quiet().read()?;
+    let endian = if cfg!(target_endian = "big") { "big" } else { "little" };
+    check(command, &target, (usize::BITS, endian), backends)
+}
+
+fn linux(sh: &Shell, linux: &Linux, words: Words) -> Result<String> {
+    linux.cargo(sh, "build")?.args(PROGRAM).args(AS_TESTS).run()?;
+    let program = Toolchain::find(sh, linux.target)?.output(linux.target, "debug");
+    let (runner, program) = (linux.runner(), program.join("conformance"));
+    check(cmd!(sh, "env {runner...} {program}"), linux.target, words, &linux.backends())
+}
+
+fn wasm(sh: &Shell, rustflags: &str, backends: &[&str]) -> Result<String> {
+    tools::need(&[("node", "nodejs")])?;
+    let target = "wasm32-unknown-unknown";
+    let toolchain = Toolchain::find(sh, target)?;
+    let build = toolchain.cargo(sh, "build", target, "std,panic_abort").args(PROGRAM);
+    build
+        .args(AS_TESTS)
+        .env(tools::cargo_target(target, "LINKER"), tools::lld(sh, "wasm-ld")?)
+        .env(tools::cargo_target(target, "RUSTFLAGS"), rustflags)
+        .run()?;
+    let program = toolchain.output(target, "debug").join("conformance.wasm");
+    let runner = root().join("xtask/src/conformance.mjs");
+    check(cmd!(sh, "node {runner} {program}"), target, (32, "little"), backends)
+}
+
+/// A board with a microcontroller.
+struct Board {
+    name: &'static str,
+    target: &'static str,
+    qemu: &'static str,
+    package: &'static str,
+    machine: &'static str,
+}
+
+impl Board {
+    const fn arm(name: &'static str, target: &'static str, machine: &'static str) -> Self {
+        Self { name, target, qemu: "qemu-system-arm", package: "qemu-system-arm", machine }
+    }
+
+    const fn riscv(name: &'static str, target: &'static str) -> Self {
+        let (qemu, package) = ("qemu-system-riscv32", "qemu-system-misc");
+        Self { name, target, qemu, package, machine: "virt" }
+    }
+
+    fn run(&self, sh: &Shell) -> Result<String> {
+        let Self { target, qemu, package, machine, .. } = *self;
+        tools::need(&[(qemu, package), ("timeout", "coreutils")])?;
+        let toolchain = Toolchain::find(sh, target)?;
+        let build = toolchain.cargo(sh, "build", target, "core").args(PROGRAM);
+        build
+            .args(["--release", "--no-default-features"])
+            .env(tools::cargo_target(target, "LINKER"), tools::lld(sh, "ld.lld")?)
+            .run()?;
+        let program = toolchain.output(target, "release").join("conformance");
+        // A processor that has stopped at an exception stays there.
+        let emulator = cmd!(sh, "timeout 120 {qemu} -M {machine} -bios none -kernel {program}")
+            .args(["-nographic", "-monitor", "none", "-serial", "none"])
+            .args(["-semihosting-config", "enable=on,target=native"]);
+        check(emulator, target, (32, "little"), &["scalar"])
+    }
+}
+
+const BOARDS: &[Board] = &[
+    Board::arm("thumbv6m on microbit (Cortex-M0, 16 KB)", "thumbv6m-none-eabi", "microbit"),
+    Board::arm("thumbv7m on mps2-an385 (Cortex-M3)", "thumbv7m-none-eabi", "mps2-an385"),
+    Board::arm("thumbv7em on mps2-an386 (Cortex-M4F)", "thumbv7em-none-eabihf", "mps2-an386"),
+    Board::arm("thumbv7em on mps2-an500 (Cortex-M7)", "thumbv7em-none-eabihf", "mps2-an500"),
+    Board::arm("thumbv8m on mps2-an505 (Cortex-M33)", "thumbv8m.main-none-eabihf", "mps2-an505"),
+    Board::riscv("riscv32imac on virt", "riscv32imac-unknown-none-elf"),
+    Board::riscv("riscv32imafc on virt", "riscv32imafc-unknown-none-elf"),
+];
+
+/// The bits of a pointer, and which end of a word comes first.
+type Words = (u32, &'static str);
+
+/// Runs the program, which must print this, and nothing else.
+fn check(program: Cmd<'_>, target: &str, words: Words, backends: &[&str]) -> Result<String> {
+    let table = fs::read_to_string(root().join("conformance/expected.txt"))?;
+    let table: String = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .fold(String::new(), |table, line| table + line + "\n");
+    let (bits, endian) = words;
+    let mut expected = format!("{target}, {bits} bits, {endian}-endian\n");
+    for backend in backends {
+        expected += &format!("{backend}\n{table}");
+    }
+    let ran = program.ignore_status().output()?;
+    eprint!("{}", String::from_utf8_lossy(&ran.stderr));
+    let printed = String::from_utf8(ran.stdout).context("it printed something that is no text")?;
+    ensure!(printed == expected, "it should have printed\n{expected}but printed\n{printed}");
+    ensure!(ran.status.success(), "{}, after it had printed\n{printed}", ran.status);
+    Ok(printed)
+}
