@@ -152,7 +152,7 @@ fn fenced_steps<R: Subject>() -> usize {
     let mut fences = Fences::new();
     let mut rng = Rng(41);
     let mut layouts = Vec::new();
-    for (index, rule) in R::variants().into_iter().enumerate() {
+    for (index, rule) in R::variants().enumerate() {
         let new_layout = !layouts.contains(&buffer_names(&rule));
         if new_layout {
             layouts.push(buffer_names(&rule));
