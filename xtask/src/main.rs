@@ -2,6 +2,7 @@
 
 mod clib;
 mod cross;
+mod fuzz;
 mod header;
 mod host;
 mod linked;
@@ -55,7 +56,7 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps = [host::steps(), cross::steps()].into_iter().flatten();
+            let steps = [host::steps(), cross::steps(), fuzz::steps()].into_iter().flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)
         }
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
