@@ -2,10 +2,10 @@
 //! a fuzzer's bytes: pointers that are null, misaligned, overlapping or behind the address space,
 //! numbers with any bits, lengths that no memory has.
 //!
-//! All memory that a call may reach is one [`Arena`], whose every byte is compared afterwards.
+//! All memory that a call may reach is one arena, whose every byte is compared afterwards.
 //!
 //! - A call that is refused has changed nothing, and its status says something true: it is one of
-//!   those that [`model`] finds wrong with the call.
+//!   those that `model` finds wrong with the call.
 //! - A call with nothing wrong succeeds, and leaves what the Rust API computes from the same bytes
 //!   one element at a time, to the last bit, on every instruction set; all other bytes are as they
 //!   were.
@@ -19,7 +19,7 @@ mod arena;
 mod draw;
 mod lists;
 mod misc;
-pub mod model;
+mod model;
 mod rules;
 mod steps;
 
@@ -30,8 +30,8 @@ use arbitrary::Unstructured;
 use gradstep::Backend;
 use gradstep::capi::*;
 
-pub use arena::Arena;
-pub use rules::Subject;
+use arena::Arena;
+use rules::Subject;
 
 /// Which functions were called, and how often with which reason (`GRADSTEP_ERROR_*`, or 0).
 #[derive(Default)]

@@ -27,6 +27,12 @@ pub trait Subject: Rule + Debug + PartialEq {
     fn bind<T>(buffers: Buffers<T>) -> StateOf<Self, T>;
 }
 
+/// All variants, or with `GRADSTEP_EVERY=7` every seventh: for what runs slowly.
+pub fn some_variants<R: Subject>() -> impl Iterator<Item = R> {
+    let every = std::env::var("GRADSTEP_EVERY").map_or(1, |every| every.parse().unwrap());
+    R::variants().into_iter().step_by(every)
+}
+
 /// `every!(Rule { field: values, ... })`: the product of the values.
 macro_rules! every {
     (@loop [$field:ident: $values:expr, $($rest:tt)*] $rule:ident $fields:tt $all:ident) => {

@@ -7,6 +7,7 @@ mod header;
 mod host;
 mod linked;
 mod lint;
+mod sanitize;
 mod suite;
 mod tools;
 
@@ -56,7 +57,9 @@ fn run(chore: Chore) -> Result<()> {
     sh.change_dir(root());
     match chore {
         Chore::Test { all, filter } => {
-            let steps = [host::steps(), cross::steps(), fuzz::steps()].into_iter().flatten();
+            let steps = [host::steps(), cross::steps(), fuzz::steps(), sanitize::steps()]
+                .into_iter()
+                .flatten();
             suite::run(&sh, steps.collect(), filter.as_deref(), all)
         }
         Chore::Lint => suite::run(&sh, lint::steps(), None, true),
