@@ -47,7 +47,7 @@ float wrong_index(size_t index) {
 /* The program's course depends on a gradient that nobody has written. */
 void wrong_gradient(void) {
     float param[N] = {0};
-    float *grad = malloc(N * sizeof *grad);
+    float *volatile grad = malloc(N * sizeof *grad);
     if (grad == NULL) {
         abort();
     }
