@@ -341,7 +341,7 @@ impl Expected {
                 same,
                 "{what} on {name}: at byte {}, {}: {a:e} ({:#x}), should be {b:e} ({:#x})",
                 word * 4,
-                if is_result { "which is written" } else { "which is not written" },
+                if is_result { "a float of the result" } else { "no float of the result" },
                 a.to_bits(),
                 b.to_bits()
             );
