@@ -3,8 +3,8 @@
 //! The reference is the plainest run there is: one element at a time, on [`Backend::Scalar`].
 //! `cargo test --test equivalence -- --nocapture` prints what was compared. An instruction set that
 //! this machine lacks is skipped, which is printed, too; where `GRADSTEP_REQUIRE_BACKENDS` lists it
-//! (`scalar,avx2,avx512`) that is a failure. For an emulator, `GRADSTEP_EVERY=7` takes every
-//! seventh variant of a rule.
+//! (`scalar,avx2,avx512`) that is a failure. For an emulator or a sanitizer, `GRADSTEP_EVERY=7` takes
+//! every seventh variant of a rule.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gradstep::{Adam, AdamW, Backend, Rule, Step, chunk};
 
-use common::{Owned, Rng, Subject, every, random_state, same, same_bits};
+use common::{Owned, Rng, Subject, random_state, same, same_bits, some_variants};
 
 /// The backend is the process's, and the tests are its threads.
 static BACKEND: Mutex<()> = Mutex::new(());
@@ -84,7 +84,7 @@ fn every_backend_length_and_offset() {
 
 /// Compares all variants of a rule, and counts.
 fn compare_rule<R: Subject>() -> usize {
-    let variants: Vec<R> = R::variants().step_by(every()).collect();
+    let variants: Vec<R> = some_variants().collect();
     let mut rng = Rng(3);
     let mut combinations = 0;
     for rule in &variants {
@@ -268,7 +268,7 @@ fn parts_are_the_whole() {
     let _exclusive = exclusive();
     fn check<R: Subject>() {
         let mut rng = Rng(4);
-        for rule in R::variants() {
+        for rule in some_variants::<R>() {
             let step = rule.at(7).unwrap();
             for n in [0, 1, 15, 16, 17, 100, 1000] {
                 let before = Owned {
@@ -305,6 +305,104 @@ fn parts_are_the_whole() {
         gradstep::for_each_rule!(each);
     }
     use_backend(backends().last().unwrap());
+}
+
+/// A step that is interrupted between two parts, and taken up again by another process: in other
+/// memory, with what has been stored, on another instruction set.
+#[test]
+fn a_step_is_taken_up_again() {
+    let _exclusive = exclusive();
+    let all: Vec<_> = backends().collect();
+    fn check<R: Subject>(all: &[Backend]) -> usize {
+        let mut rng = Rng(11);
+        let mut stops = 0;
+        for (number, rule) in some_variants::<R>().enumerate() {
+            let (n, chunks) = [(100, 3), (33, 2), (70, 4)][number % 3];
+            let start = Owned {
+                param: (0..n).map(|_| rng.number()).collect(),
+                grad: vec![0.0; n],
+                state: random_state(&rule, n, &mut rng),
+            };
+            let grads: [Vec<f32>; 2] = [(); 2].map(|()| (0..n).map(|_| rng.number()).collect());
+            use_backend(Backend::Scalar);
+            let mut whole = start.clone();
+            for (t, grad) in (5..).zip(&grads) {
+                whole.grad.copy_from_slice(grad);
+                whole.apply(&rule.at(t).unwrap()).unwrap();
+            }
+            for (at, &backend) in all.iter().enumerate() {
+                let mut stored = Stored::new(&start, 5);
+                while stored.t() < 5 + grads.len() as u64 {
+                    // Each part on the next instruction set, beginning with this one.
+                    use_backend(all[(at + stored.next) % all.len()]);
+                    stored = stored.go_on(&rule, &grads, chunks);
+                    stops += 1;
+                }
+                assert!(stored.load(n, 0).same_bits(&whole), "{}: {rule:?}", backend.name());
+            }
+        }
+        stops
+    }
+    let mut stops = 0;
+    macro_rules! each {
+        ($($rule:ident),*) => { $(stops += check::<gradstep::$rule>(&all);)* };
+    }
+    gradstep::for_each_rule!(each);
+    println!("taken up again {stops} times");
+    use_backend(backends().last().unwrap());
+}
+
+/// What a run needs to go on, and nothing else: the step count, the part that comes next, and the
+/// bytes of the parameters and the state.
+struct Stored {
+    t: [u8; 8],
+    next: usize,
+    buffers: [Option<Vec<u8>>; 4],
+}
+
+impl Stored {
+    fn new(owned: &Owned, t: u64) -> Self {
+        let [a, b, c] = owned.state.each_ref().map(Option::as_ref);
+        let bytes = |buffer: &Vec<f32>| buffer.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let buffers = [Some(&owned.param), a, b, c].map(|buffer| buffer.map(bytes));
+        Self { t: t.to_le_bytes(), next: 0, buffers }
+    }
+
+    fn t(&self) -> u64 {
+        u64::from_le_bytes(self.t)
+    }
+
+    /// In new memory, `offset` elements away from its beginning, which are not kept.
+    fn load(&self, n: usize, offset: usize) -> Owned {
+        let [param, a, b, c] = self.buffers.each_ref().map(|bytes| {
+            bytes.as_ref().map(|bytes| {
+                let numbers = bytes.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x));
+                std::iter::repeat_n(f32::NAN, offset).chain(numbers).collect::<Vec<_>>()
+            })
+        });
+        Owned { param: param.unwrap(), grad: vec![f32::NAN; offset + n], state: [a, b, c] }
+    }
+
+    /// Runs the next part, of this step or of the one that follows, and stores everything again.
+    fn go_on<R: Subject>(&self, rule: &R, grads: &[Vec<f32>], chunks: usize) -> Self {
+        let (t, n) = (self.t(), grads[0].len());
+        let offset = self.next % 4;
+        let mut owned = self.load(n, offset);
+        owned.grad[offset..].copy_from_slice(&grads[(t - 5) as usize]);
+        let part = chunk(n, chunks, self.next).unwrap();
+        let part = part.start + offset..part.end + offset;
+        let state = owned.state.each_mut();
+        let state = state.map(|b| b.as_mut().map(|b| &mut b[part.clone()]));
+        let step = rule.at(t).unwrap();
+        let param = &mut owned.param[part.clone()];
+        step.apply(param, &owned.grad[part], R::bind(state)).unwrap();
+        for buffer in [&mut owned.param].into_iter().chain(owned.state.iter_mut().flatten()) {
+            buffer.drain(..offset);
+        }
+        let is_last = self.next + 1 == chunks;
+        let next = if is_last { 0 } else { self.next + 1 };
+        Self { next, ..Self::new(&owned, t + u64::from(is_last)) }
+    }
 }
 
 #[test]

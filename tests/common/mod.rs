@@ -68,6 +68,11 @@ pub fn every() -> usize {
     std::env::var("GRADSTEP_EVERY").map_or(1, |every| every.parse().unwrap())
 }
 
+/// All variants, or every so-many-th of them.
+pub fn some_variants<R: Subject>() -> impl Iterator<Item = R> {
+    R::variants().step_by(every())
+}
+
 /// Whether two numbers have the same bits, or are both NaN.
 pub fn same(a: f32, b: f32) -> bool {
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()

@@ -74,7 +74,7 @@ impl Machine {
 
 fn machines() -> Vec<Machine> {
     let mut machines =
-        vec![Machine::new("this machine", |sh| native(sh, None, &host::available()))];
+        vec![Machine::new("this machine", |sh| native(sh, None, &host::instruction_sets_here()))];
     if cfg!(target_arch = "x86_64") {
         machines.extend([
             Machine::new("x86-64, an emulated Nehalem", |sh| {

@@ -30,23 +30,23 @@ pub(crate) fn steps() -> Vec<Step> {
 
 /// The tests, which are to fail where an instruction set of this processor goes untested.
 fn tests(cargo_test: Cmd<'_>) -> Result<()> {
-    let cargo_test = cargo_test.arg("--no-fail-fast");
-    Ok(cargo_test.env(REQUIRE_BACKENDS, available().join(",")).run()?)
+    let backends = instruction_sets_here().join(",");
+    Ok(cargo_test.arg("--no-fail-fast").env(REQUIRE_BACKENDS, backends).run()?)
+}
+
+/// The names of those of this processor.
+pub(crate) fn instruction_sets_here() -> Vec<&'static str> {
+    [vec!["scalar"], backends(true)].concat()
 }
 
 /// Skipped if the tests could not try all that this kind of processor may have.
 fn instruction_sets(_: &Shell) -> Result<()> {
     let missing = backends(false);
     if missing.is_empty() {
-        println!("scalar, {}", backends(true).join(", "));
+        println!("{}", instruction_sets_here().join(", "));
         return Ok(());
     }
     bail!(Skip(format!("needs a processor with {}", missing.join(" and "))))
-}
-
-/// The names of the instruction sets that the tests must find.
-pub(crate) fn available() -> Vec<&'static str> {
-    [vec!["scalar"], backends(true)].concat()
 }
 
 /// The names of those that are here, or of those that are not.

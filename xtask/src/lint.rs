@@ -12,7 +12,8 @@ pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("rustfmt", |sh| {
             cmd!(sh, "cargo fmt --all --check").run()?;
-            Ok(cmd!(sh, "cargo fmt --check --manifest-path {FIRMWARE}").run()?)
+            cmd!(sh, "cargo fmt --check --manifest-path {FIRMWARE}").run()?;
+            Ok(cmd!(sh, "cargo fmt --manifest-path fuzz/Cargo.toml --check").run()?)
         }),
         Step::new("clippy: everything", |sh| {
             let clippy = cmd!(sh, "cargo clippy --workspace --all-targets --all-features");
@@ -34,6 +35,11 @@ pub(crate) fn steps() -> Vec<Step> {
                     .run()?;
             }
             Ok(())
+        }),
+        Step::new("clippy: fuzz", |sh| {
+            let clippy = cmd!(sh, "cargo clippy --manifest-path fuzz/Cargo.toml --all-targets");
+            let clippy = clippy.env("CARGO_TARGET_DIR", target_dir().join("fuzz"));
+            Ok(clippy.args(["--no-default-features", "--", "-D", "warnings"]).run()?)
         }),
         Step::new("rustdoc", |sh| {
             let doc = cmd!(sh, "cargo doc --workspace --no-deps --all-features");

@@ -96,7 +96,7 @@ impl Linux {
     /// The instruction sets that the runner has.
     pub(crate) fn backends(&self) -> Vec<&'static str> {
         match self.target {
-            _ if self.is_native() => host::available(),
+            _ if self.is_native() => host::instruction_sets_here(),
             "aarch64-unknown-linux-gnu" => vec!["scalar", "neon"],
             "i686-unknown-linux-gnu" => vec!["scalar", "avx2"],
             _ => vec!["scalar"],

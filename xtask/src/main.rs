@@ -8,6 +8,7 @@ mod cross;
 mod digits;
 mod dist;
 mod firmware;
+mod fuzz;
 mod header;
 mod host;
 mod instructions;
@@ -15,6 +16,7 @@ mod linked;
 mod lint;
 mod linux;
 mod map;
+mod sanitize;
 mod suite;
 mod tools;
 mod x86;
@@ -109,6 +111,8 @@ fn run(chore: Chore) -> Result<()> {
                 conformance::steps(),
                 budget::steps(),
                 firmware::steps(),
+                fuzz::steps(),
+                sanitize::steps(),
             ];
             suite::run(&sh, steps.into_iter().flatten().collect(), filter.as_deref(), all)
         }

@@ -112,6 +112,43 @@ impl Toolchain {
     }
 }
 
+/// This machine's target, for what is built for it by name.
+pub(crate) fn host() -> String {
+    format!("{}-unknown-linux-gnu", env::consts::ARCH)
+}
+
+/// rustup's nightly compiler, for what is not stable.
+pub(crate) struct Nightly(());
+
+impl Nightly {
+    /// Skips the step if there is none.
+    pub(crate) fn find(sh: &Shell) -> Result<Self> {
+        need(&[("rustup", "rustup")])?;
+        let nightly = cmd!(sh, "rustup run nightly rustc --version").quiet().ignore_stderr();
+        if nightly.read().is_err() {
+            bail!(Skip("needs a nightly compiler (rustup toolchain install nightly)".into()));
+        }
+        Ok(Self(()))
+    }
+
+    /// `cargo <subcommand>` for this machine, which it is told by name: the flags are then not for
+    /// build scripts.
+    pub(crate) fn cargo<'a>(&self, sh: &'a Shell, subcommand: &str, rustflags: &str) -> Cmd<'a> {
+        let host = host();
+        cmd!(sh, "rustup run nightly cargo {subcommand} --target {host}")
+            .env("RUSTFLAGS", rustflags)
+            // Set by cargo for this program, and they name the other compiler.
+            .env_remove("LD_LIBRARY_PATH")
+            .env_remove("CARGO")
+    }
+
+    /// The folder of the compiler's libraries, among them the sanitizers' run-time parts.
+    pub(crate) fn libraries(&self, sh: &Shell) -> Result<PathBuf> {
+        let folder = cmd!(sh, "rustup run nightly rustc --print target-libdir");
+        Ok(folder.quiet().env_remove("LD_LIBRARY_PATH").read()?.into())
+    }
+}
+
 /// Whether Debian's compiler is recent enough, and its library's source installed.
 fn debian_builds_std(sh: &Shell) -> bool {
     let release = cmd!(sh, "/usr/bin/rustc --version").quiet().ignore_stderr().read();

@@ -149,6 +149,21 @@ fn tests_take_the_list() {
     nothing_missing(missing.map(|(rule, _)| format!("an oracle of {rule}")).collect());
 }
 
+/// The fuzz targets would not compile without a part for each rule, either.
+#[test]
+fn fuzz_targets_take_the_list() {
+    for target in ["steps", "lists", "misc"] {
+        assert!(read(&format!("fuzz/src/{target}.rs")).contains("for_each_rule!"), "{target}");
+        let folder = root().join("fuzz/corpus").join(target);
+        assert!(fs::read_dir(folder).unwrap().count() >= 10, "{target} has no corpus");
+    }
+    let subjects = read("fuzz/src/rules.rs");
+    let missing = rules()
+        .into_iter()
+        .filter(|(_, name)| !subjects.contains(&format!("gradstep_{name}_step_list")));
+    nothing_missing(missing.map(|(_, name)| format!("{name} in fuzz/src/rules.rs")).collect());
+}
+
 /// A benchmark of each rule would not compile without its case, as long as the cases go through the
 /// list.
 #[test]

@@ -22,7 +22,7 @@ struct run {
     const float *expected_state[MAX_STATES]; /* n each; NULL where there is none */
 };
 
-enum way { WHOLE, LIST, CHUNKS_OF_1, CHUNKS_OF_3, CHUNKS_OF_7 };
+enum way { WHOLE, LIST, CHUNKS_OF_1, CHUNKS_OF_3, CHUNKS_OF_7, INTERRUPTED };
 
 static struct tensor part(const struct tensor *whole, size_t begin, size_t end) {
     struct tensor tensor = {end - begin, whole->param + begin, whole->grad + begin, {NULL}};
@@ -58,6 +58,58 @@ static void step_in_chunks(struct tally *tally, const struct rule *rule, const v
         struct tensor piece = part(whole, begin, end);
         CHECK_OK(tally, rule->step(hyper, options, t, &piece));
     }
+}
+
+/* What a program keeps of a run that is interrupted within a step, as bytes, to go on later. */
+struct checkpoint {
+    union any_hyper hyper;
+    uint64_t t;
+    size_t next_chunk;
+    unsigned char *buffers; /* the parameters, then the state */
+};
+
+/* Copies to a checkpoint, or from it, the parameters and the state. */
+static void copy_buffers(const struct checkpoint *kept, const struct tensor *tensor, bool keep) {
+    size_t size = tensor->n * sizeof(float);
+    for (size_t i = 0; size > 0 && i <= MAX_STATES; i++) {
+        float *buffer = i == 0 ? tensor->param : tensor->state[i - 1];
+        if (buffer != NULL) {
+            memcpy(keep ? kept->buffers + i * size : (unsigned char *)buffer,
+                   keep ? (unsigned char *)buffer : kept->buffers + i * size, size);
+        }
+    }
+}
+
+/* A step in 3 chunks, after each of which everything is kept, lost, and restored. */
+static void step_interrupted(struct tally *tally, const struct rule *rule, const void *hyper,
+                             const gradstep_options *options, uint64_t t,
+                             const struct tensor *whole) {
+    enum { CHUNKS = 3 };
+    struct checkpoint kept = {.t = t};
+    memcpy(&kept.hyper, hyper, rule->hyper_size);
+    kept.buffers = malloc((1 + MAX_STATES) * whole->n * sizeof(float) + 1);
+    if (!CHECK(tally, kept.buffers != NULL)) {
+        return;
+    }
+    copy_buffers(&kept, whole, true);
+    while (kept.next_chunk < CHUNKS) {
+        for (size_t i = 0; whole->n > 0 && i <= MAX_STATES; i++) {
+            float *buffer = i == 0 ? whole->param : whole->state[i - 1];
+            if (buffer != NULL) {
+                memset(buffer, 0xff, whole->n * sizeof(float));
+            }
+        }
+        copy_buffers(&kept, whole, false);
+        union any_hyper again;
+        memcpy(&again, &kept.hyper, sizeof again);
+        size_t begin, end;
+        CHECK_OK(tally, gradstep_chunk(whole->n, CHUNKS, kept.next_chunk, &begin, &end));
+        struct tensor piece = part(whole, begin, end);
+        CHECK_OK(tally, rule->step(&again, options, kept.t, &piece));
+        copy_buffers(&kept, whole, true);
+        kept.next_chunk++;
+    }
+    free(kept.buffers);
 }
 
 static bool same(const float *a, const float *b, size_t n) {
@@ -97,6 +149,9 @@ static void walk(struct tally *tally, const struct run *run, const struct rule *
         case CHUNKS_OF_7:
             step_in_chunks(tally, rule, hyper, run->options, t, &tensor, 7);
             break;
+        case INTERRUPTED:
+            step_interrupted(tally, rule, hyper, run->options, t, &tensor);
+            break;
         }
     }
     CHECK(tally, same(tensor.param, run->expected_param, run->n));
@@ -109,7 +164,8 @@ static void walk(struct tally *tally, const struct run *run, const struct rule *
 
 /* Walks the run in every way, with the backend of the moment. */
 void steps_match(struct tally *tally, const struct run *run) {
-    static const char *const ways[] = {"whole", "list", "1 chunk", "3 chunks", "7 chunks"};
+    static const char *const ways[] = {"whole",    "list",     "1 chunk",
+                                       "3 chunks", "7 chunks", "interrupted"};
     const struct rule *rule = rule_named(run->rule);
     if (!CHECK(tally, rule != NULL)) {
         return;
@@ -127,7 +183,7 @@ void steps_match(struct tally *tally, const struct run *run) {
     if (!CHECK(tally, memory != NULL)) {
         return;
     }
-    for (enum way way = WHOLE; way <= CHUNKS_OF_7; way++) {
+    for (enum way way = WHOLE; way <= INTERRUPTED; way++) {
         check_context(tally, "%s, n = %zu, t = %llu, %s, %s", run->rule, run->n,
                       (unsigned long long)run->first_t, ways[way], gradstep_backend_name());
         /* One element off the allocation's alignment. */
