@@ -23,7 +23,7 @@ static float p[LARGE], g[LARGE], a[LARGE], b[LARGE], c[LARGE];
 #if defined(__riscv)
 static uint32_t ticks(void) {
     uint32_t count;
-    __asm__ volatile("csrr %0, minstret" : "=r"(count));
+    __asm__ volatile(".option push\n\t.option arch, +zicsr\n\tcsrr %0, minstret\n\t.option pop" : "=r"(count));
     return count;
 }
 enum { BITS = 32 };

@@ -10,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::linux::{AARCH64, I686, Linux, S390X};
 use crate::suite::{self, Step};
 use crate::tools::{self, Toolchain};
-use crate::{host, root, target_dir};
+use crate::{clib, host, root, target_dir};
 
 pub(crate) fn steps() -> Vec<Step> {
     let steps = machines().into_iter().map(|machine| {
@@ -165,10 +165,10 @@ impl Board {
         let toolchain = Toolchain::find(sh, target)?;
         let build = toolchain.cargo(sh, "build", target, "core").args(PROGRAM);
         build
-            .args(["--release", "--no-default-features"])
+            .args(["--profile", clib::EMBEDDED, "--no-default-features"])
             .env(tools::cargo_target(target, "LINKER"), tools::lld(sh, "ld.lld")?)
             .run()?;
-        let program = toolchain.output(target, "release").join("conformance");
+        let program = toolchain.output(target, clib::EMBEDDED).join("conformance");
         // A processor that has stopped at an exception stays there.
         let emulator = cmd!(sh, "timeout 120 {qemu} -M {machine} -bios none -kernel {program}")
             .args(["-nographic", "-monitor", "none", "-serial", "none"])

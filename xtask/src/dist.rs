@@ -36,6 +36,12 @@ pub(crate) struct Target {
     has_small: bool,
 }
 
+impl Target {
+    fn profile(&self) -> &'static str {
+        if self.is_microcontroller { clib::EMBEDDED } else { "release" }
+    }
+}
+
 const fn microcontroller(triple: &'static str, fits: &'static str) -> Target {
     Target { triple, fits, is_microcontroller: true, has_small: false }
 }
@@ -132,17 +138,15 @@ pub(crate) fn library(sh: &Shell, target: &Target, small: bool) -> Result<PathBu
     let triple = target.triple;
     let toolchain = Toolchain::find(sh, triple)?;
     let cargo = toolchain.cargo(sh, "rustc", triple, "core");
-    let profile = if target.is_microcontroller {
+    if target.is_microcontroller {
         let mut features = vec![];
         features.extend(small.then_some("small"));
         features.extend(toolchain.is_unstable(sh)?.then_some("nightly"));
         clib::embedded_options(cargo, &features.join(",")).run()?;
-        clib::EMBEDDED
     } else {
         clib::options(cargo, "staticlib").run()?;
-        "release"
-    };
-    let built = toolchain.output(triple, profile).join("libgradstep.a");
+    }
+    let built = toolchain.output(triple, target.profile()).join("libgradstep.a");
     let variant = if small { "small" } else { "" };
     let packaged = target_dir().join("dist/work").join(triple).join(variant).join("libgradstep.a");
     package(sh, &built, &packaged)?;
@@ -251,9 +255,9 @@ struct Second {
 }
 
 impl Second {
-    fn options(self, cargo_rustc: Cmd<'_>) -> Cmd<'_> {
+    fn options<'a>(self, cargo_rustc: Cmd<'a>, profile: &str) -> Cmd<'a> {
         let features = if self.has_std { "std" } else { "" };
-        cargo_rustc.args(["--package", "second-library", "--lib", "--release"]).args([
+        cargo_rustc.args(["--package", "second-library", "--lib", "--profile", profile]).args([
             "--no-default-features",
             "--features",
             features,
@@ -306,7 +310,7 @@ fn two_here(sh: &Shell) -> Result<()> {
     let ours = folder.join("libgradstep.a");
     package(sh, &clib::build_static(sh)?, &ours)?;
     for second in [Second { has_std: false }, Second { has_std: true }] {
-        second.options(cmd!(sh, "cargo rustc")).run()?;
+        second.options(cmd!(sh, "cargo rustc"), "release").run()?;
         let library = target_dir().join("release/libsecond_library.a");
         let needs = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"].map(OsString::from);
         let define = if second.has_std { "-DSECOND_HAS_STD" } else { "-DSECOND_HAS_CORE" };
@@ -378,8 +382,10 @@ fn two_on_board(sh: &Shell, board: &Board) -> Result<()> {
     let target = board.target;
     let toolchain = Toolchain::find(sh, target)?;
     let ours = library(sh, self::target(target)?, false)?;
-    let built = toolchain.output(target, "release");
-    Second { has_std: false }.options(toolchain.cargo(sh, "rustc", target, "core")).run()?;
+    let profile = self::target(target)?.profile();
+    let built = toolchain.output(target, profile);
+    let cargo = toolchain.cargo(sh, "rustc", target, "core");
+    Second { has_std: false }.options(cargo, profile).run()?;
 
     let mut compiler: Vec<_> = board.compiler.split(' ').map(OsString::from).collect();
     let mut emulator: Vec<_> = board.emulator.split(' ').collect();

@@ -13,7 +13,7 @@ use xshell::{Shell, cmd};
 use crate::map::Map;
 use crate::suite::{Skip, Step};
 use crate::tools::{self, Tool, Toolchain};
-use crate::{clib, digits, root, target_dir};
+use crate::{clib, digits, dist, root, target_dir};
 
 /// A core of c_examples/firmware/Makefile.
 struct Core {
@@ -173,9 +173,7 @@ struct Run {
 impl Core {
     fn run(&self, sh: &Shell) -> Result<Run> {
         tools::need(self.tools)?;
-        let toolchain = Toolchain::find(sh, self.target)?;
-        clib::options(toolchain.cargo(sh, "rustc", self.target, "core"), "staticlib").run()?;
-        let library = toolchain.output(self.target, "release").join("libgradstep.a");
+        let library = dist::library(sh, dist::target(self.target)?, false)?;
         let output = make(sh, self.name, &library)?;
         let stack = output.lines().find_map(|line| line.strip_prefix("# stack: "));
         let stack = stack.and_then(|words| words.split(' ').next()).context("no stack printed")?;
@@ -301,10 +299,8 @@ fn table(host: &str, runs: &[Run]) -> String {
     for run in runs {
         let flash = run.map.size(FLASH);
         let digits = run.map.part(FLASH, |input| input.name.ends_with("_digits"));
-        let gradstep = run.map.part(FLASH, |input| input.file.contains("(gradstep-"));
-        let arithmetic = run.map.part(FLASH, |input| {
-            input.file.contains("libgcc.a") || input.file.contains("(compiler_builtins-")
-        });
+        let gradstep = run.map.part(FLASH, |input| input.file.contains("libgradstep.a"));
+        let arithmetic = run.map.part(FLASH, |input| input.file.contains("libgcc.a"));
         _ = writeln!(
             text,
             "{:<11} | {:<5} | {:>10} | {:>5} | {:>10} | {flash:>6} | {digits:>6} | {gradstep:>8} \

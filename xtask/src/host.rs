@@ -15,6 +15,9 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("tests: gradstep without std", |sh| {
             tests(cmd!(sh, "cargo test -p gradstep --no-default-features --features capi"))
         }),
+        Step::new("tests: every root of soft floats, and many quotients", |sh| {
+            Ok(cmd!(sh, "cargo test -p gradstep --lib -- --ignored").run()?)
+        }),
         Step::new("tests: every rule is everywhere", |sh| {
             tests(cmd!(sh, "cargo test -p xtask").envs([UNOPTIMIZED]))
         }),
