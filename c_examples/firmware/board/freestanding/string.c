@@ -1,5 +1,5 @@
 /*
- * The four functions that a compiler calls on its own, for where there is no C library; one byte at a time.
+ * The functions that a compiler calls on its own, for where there is no C library; one byte at a time.
  * To be compiled with -ffreestanding -fno-tree-loop-distribute-patterns, else they may become calls of themselves.
  */
 #include "string.h"
@@ -40,3 +40,22 @@ int memcmp(const void *a, const void *b, size_t count) {
     }
     return 0;
 }
+
+#if defined(__arm__)
+/* By which names a compiler for Arm calls memset, where it clears: of the alignment in bytes. */
+void __aeabi_memclr(void *to, size_t count);
+void __aeabi_memclr4(void *to, size_t count);
+void __aeabi_memclr8(void *to, size_t count);
+
+void __aeabi_memclr(void *to, size_t count) {
+    memset(to, 0, count);
+}
+
+void __aeabi_memclr4(void *to, size_t count) {
+    memset(to, 0, count);
+}
+
+void __aeabi_memclr8(void *to, size_t count) {
+    memset(to, 0, count);
+}
+#endif
