@@ -120,6 +120,7 @@ pub mod capi;
 mod chunk;
 mod dispatch;
 mod error;
+mod factor;
 mod gradient;
 mod lanes;
 mod pass;

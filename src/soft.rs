@@ -5,8 +5,8 @@
 //! that, and the same bits. They need no product of more than 32 bits, so that the smallest cores,
 //! which have no instruction for one, lose nothing.
 //!
-//! Sums and products stay the compiler's: those of GCC's library are hard to beat, and a program has
-//! them anyway.
+//! Sums stay the compiler's, and products where it has some in assembly: those of GCC's library are
+//! hard to beat, and a program has them anyway.
 
 use core::ops::{Add, Div, Mul, Sub};
 
@@ -55,9 +55,18 @@ macro_rules! operator {
 operator!(Add, add, Self, |a, b| a.0 + b.0);
 operator!(Add, add, f32, |a, b| a.0 + b);
 operator!(Sub, sub, Self, |a, b| a.0 - b.0);
-operator!(Mul, mul, Self, |a, b| a.0 * b.0);
-operator!(Mul, mul, f32, |a, b| a.0 * b);
+operator!(Mul, mul, Self, |a, b| product(a.0, b.0));
+operator!(Mul, mul, f32, |a, b| product(a.0, b));
 operator!(Div, div, Self, |a, b| div(a.0, b.0));
+
+/// The compiler's product, or the one here where that is quicker: on RISC-V, and on the Arm cores
+/// without atomic instructions, which is how Rust tells Armv6-M.
+#[inline(always)]
+fn product(x: f32, y: f32) -> f32 {
+    let slow =
+        cfg!(any(target_arch = "riscv32", all(target_arch = "arm", not(target_has_atomic = "32"))));
+    if slow { mul(x, y) } else { x * y }
+}
 
 const SIGN: u32 = 1 << 31;
 const INFINITY: u32 = 0xff << 23;
@@ -72,6 +81,38 @@ fn parts(magnitude: u32) -> (u32, i32) {
     }
     let shift = magnitude.leading_zeros() - 8;
     (magnitude << shift, 1 - shift as i32)
+}
+
+/// The product, correctly rounded.
+#[inline(never)]
+fn mul(x: f32, y: f32) -> f32 {
+    let (a, b) = (x.to_bits(), y.to_bits());
+    let (of_a, of_b) = (a << 1 >> 24, b << 1 >> 24);
+    let e = of_a.wrapping_add(of_b).wrapping_sub(127);
+    // Both are normal numbers, and the product is one, too, however it is rounded.
+    let usual = of_a.wrapping_sub(1) < 254 && of_b.wrapping_sub(1) < 254;
+    if !usual || e.wrapping_sub(1) >= 253 {
+        return x * y;
+    }
+    let sign = (a ^ b) & SIGN;
+    let (a, b) = (a << 8 | SIGN, b << 8 | SIGN);
+    // In parts of 16 and 8 bits. `high` is the product in units of 2^16; of the rest only matters
+    // whether it is 0.
+    let ((a1, a0), (b1, b0)) = ((a >> 16, a >> 8 & 0xff), (b >> 16, b >> 8 & 0xff));
+    let low = a0 * b0;
+    let middle = a1 * b0 + a0 * b1 + (low >> 8);
+    let mut high = a1 * b1 + (middle >> 8);
+    let rest = (middle | low) << 24;
+    let mut base = (e - 1) << 23;
+    if high & SIGN == 0 {
+        high <<= 1;
+    } else {
+        base += HIDDEN;
+    }
+    // Rounded to 24 bits: up from the middle on, but from the middle itself only to even.
+    let bits = base + (high >> 8) + (high >> 7 & 1);
+    let middle = high & 0xff == 0x80 && rest == 0;
+    f32::from_bits(sign | if middle { bits & !1 } else { bits })
 }
 
 /// `1/√A` in 1/128, for `A` from `i/128` to `(i + 1)/128`, from `i` = 32 on.
@@ -218,13 +259,13 @@ mod tests {
 
     /// Against the processor: significands and exponents of all kinds, in all combinations.
     #[test]
-    fn quotients() {
+    fn products_and_quotients() {
         pairs(1 << 22);
     }
 
     #[test]
     #[ignore = "takes some seconds; `cargo xtask test` runs it"]
-    fn many_quotients() {
+    fn many_products_and_quotients() {
         pairs(1 << 28);
     }
 
@@ -262,6 +303,7 @@ mod tests {
     fn check(x: u32, y: u32) {
         let (x, y) = (f32::from_bits(x), f32::from_bits(y));
         assert!(same(div(x, y), x / y), "{x:e} / {y:e} is {:e}, not {:e}", x / y, div(x, y));
+        assert!(same(mul(x, y), x * y), "{x:e} * {y:e} is {:e}, not {:e}", x * y, mul(x, y));
     }
 
     /// Every exponent with every other, at both ends of a binade.

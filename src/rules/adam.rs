@@ -2,6 +2,7 @@
 
 use crate::average::Average;
 use crate::error::{Argument, Error, check};
+use crate::factor::Factor;
 use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
@@ -141,7 +142,7 @@ pub struct AdamKernel<const DECOUPLED: bool> {
     beta1: Average,
     beta2: Average,
     /// What `v` is multiplied with before AMSGrad's maximum: `1/c₂`, or 1.
-    before_max: f32,
+    before_max: Factor,
     eps: f32,
     eps_inside: bool,
     step_size: f32,
@@ -169,7 +170,7 @@ impl<const DECOUPLED: bool> AdamKernel<DECOUPLED> {
         Ok(Self {
             beta1: Average::new(adam.beta1),
             beta2: Average::new(adam.beta2),
-            before_max: before_max as f32,
+            before_max: Factor::new(before_max as f32),
             eps: (adam.eps * of_eps) as f32,
             eps_inside,
             step_size: check::rounded(adam.lr * of_step / correction1, Argument::Lr)?,
@@ -192,8 +193,9 @@ impl<const DECOUPLED: bool> Kernel for AdamKernel<DECOUPLED> {
     #[inline(always)]
     fn usual(self) -> Option<Self> {
         let (beta1, beta2) = (self.beta1.mostly_kept()?, self.beta2.mostly_kept()?);
-        let plain = !self.eps_inside && self.before_max == 1.0;
-        plain.then_some(Self { beta1, beta2, eps_inside: false, before_max: 1.0, ..self })
+        let before_max = self.before_max.one()?;
+        let outside = !self.eps_inside;
+        outside.then_some(Self { beta1, beta2, eps_inside: false, before_max, ..self })
     }
 
     #[inline(always)]
@@ -203,7 +205,7 @@ impl<const DECOUPLED: bool> Kernel for AdamKernel<DECOUPLED> {
         self.beta2.take(exp_avg_sq, grad * grad);
         let mut v = *exp_avg_sq;
         if let Some(max) = max_exp_avg_sq {
-            *max = max.or_greater(v * self.before_max);
+            *max = max.or_greater(self.before_max.of(v));
             v = *max;
         }
         let denom = if self.eps_inside { (v + self.eps).sqrt() } else { v.sqrt() + self.eps };

@@ -2,6 +2,7 @@
 
 use crate::average::Average;
 use crate::error::{Argument, Error, check};
+use crate::factor::Factor;
 use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
@@ -133,7 +134,7 @@ pub struct RmsPropKernel {
     eps: f32,
     momentum: f32,
     /// What of an update goes into the buffer: 1, or `lr` if that is inside.
-    update_weight: f32,
+    update_weight: Factor,
     /// What of the direction goes into the parameter: `lr`, or 1 if that was inside.
     step_size: f32,
     eps_inside: bool,
@@ -152,8 +153,8 @@ impl Kernel for RmsPropKernel {
     #[inline(always)]
     fn usual(self) -> Option<Self> {
         let alpha = self.alpha.mostly_kept()?;
-        let plain = !self.eps_inside && self.update_weight == 1.0;
-        plain.then_some(Self { alpha, eps_inside: false, update_weight: 1.0, ..self })
+        let update_weight = self.update_weight.one()?;
+        (!self.eps_inside).then_some(Self { alpha, eps_inside: false, update_weight, ..self })
     }
 
     #[inline(always)]
@@ -169,7 +170,7 @@ impl Kernel for RmsPropKernel {
             if self.eps_inside { (variance + self.eps).sqrt() } else { variance.sqrt() + self.eps };
         let mut direction = grad / denom;
         if let Some(buffer) = momentum_buffer {
-            *buffer = *buffer * self.momentum + direction * self.update_weight;
+            *buffer = *buffer * self.momentum + self.update_weight.of(direction);
             direction = *buffer;
         }
         param - direction * self.step_size
@@ -248,7 +249,7 @@ impl Hyperparameters for RmsProp {
             alpha: Average::new(self.alpha),
             eps: self.eps as f32,
             momentum: self.momentum as f32,
-            update_weight: inner as f32,
+            update_weight: Factor::new(inner as f32),
             step_size: outer as f32,
             eps_inside: eps_inside(self.eps_placement)?,
         })

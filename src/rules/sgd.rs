@@ -1,6 +1,7 @@
 //! Stochastic gradient descent: plain, with momentum, with Nesterov's momentum.
 
 use crate::error::{Argument, Error, ErrorKind, check};
+use crate::factor::Factor;
 use crate::gradient::WeightDecay;
 use crate::pass::Pass;
 use crate::real::Real;
@@ -111,7 +112,7 @@ state!(SgdState {} { momentum_buffer });
 pub struct SgdKernel {
     momentum: f32,
     /// What of the gradient goes into the buffer: `1 - dampening`, times `lr` if that is inside.
-    gradient_weight: f32,
+    gradient_weight: Factor,
     /// What of the direction goes into the parameter: `lr`, or 1 if that was inside.
     step_size: f32,
     nesterov: bool,
@@ -128,14 +129,14 @@ impl Kernel for SgdKernel {
 
     #[inline(always)]
     fn usual(self) -> Option<Self> {
-        let usual = !self.nesterov && self.gradient_weight == 1.0;
-        usual.then_some(Self { nesterov: false, gradient_weight: 1.0, ..self })
+        let gradient_weight = self.gradient_weight.one()?;
+        (!self.nesterov).then_some(Self { nesterov: false, gradient_weight, ..self })
     }
 
     #[inline(always)]
     fn also_usual(self) -> Option<Self> {
-        let usual = self.nesterov && self.gradient_weight == 1.0;
-        usual.then_some(Self { nesterov: true, gradient_weight: 1.0, ..self })
+        let gradient_weight = self.gradient_weight.one()?;
+        self.nesterov.then_some(Self { nesterov: true, gradient_weight, ..self })
     }
 
     #[inline(always)]
@@ -143,7 +144,7 @@ impl Kernel for SgdKernel {
         let Some(buffer) = state.momentum_buffer else {
             return param - grad * self.step_size;
         };
-        let grad = grad * self.gradient_weight;
+        let grad = self.gradient_weight.of(grad);
         *buffer = *buffer * self.momentum + grad;
         let direction = if self.nesterov { *buffer * self.momentum + grad } else { *buffer };
         param - direction * self.step_size
@@ -190,7 +191,7 @@ impl Hyperparameters for Sgd {
         let (inner, outer) = if inside { (self.lr, 1.0) } else { (1.0, self.lr) };
         Ok(SgdKernel {
             momentum: self.momentum as f32,
-            gradient_weight: check::rounded(kept * inner, Argument::Lr)?,
+            gradient_weight: Factor::new(check::rounded(kept * inner, Argument::Lr)?),
             step_size: outer as f32,
             nesterov: self.nesterov,
         })
