@@ -102,7 +102,9 @@
 //!
 //! `std` (default) detects the instruction set with the standard library; without it the crate needs
 //! only `core`. `capi` exports the C ABI of `include/gradstep.h`. `panic-handler` is for C libraries
-//! without `std`.
+//! without `std`. `small` saves code on microcontrollers with a floating-point unit, for some more
+//! instructions per parameter. `nightly` uses the square root of `core` on those of Arm, which saves
+//! some instructions; the bits are the same.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -113,6 +115,11 @@
 #![deny(unsafe_code)]
 #[cfg(feature = "std")]
 extern crate std;
+
+#[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
+compile_error!(
+    "gradstep needs SSE2: without it Rust computes in x87's registers, which round otherwise"
+);
 
 mod average;
 #[cfg(feature = "capi")]

@@ -133,6 +133,22 @@ fn every_rule_has_golden_traces() {
     nothing_missing(missing.map(|(_, name)| format!("a case {name} default")).collect());
 }
 
+#[test]
+fn every_rule_has_its_cost_on_microcontrollers() {
+    let (cases, budget) = (read("benches/embedded/cases.h"), read("benches/embedded/budget.txt"));
+    let mut missing = Vec::new();
+    for (_, name) in rules() {
+        if !cases.contains(&format!("CASE({name}, gradstep_{name}, ")) {
+            missing.push(format!("a case {name} in benches/embedded/cases.h"));
+        }
+        let is_budget = |line: &str| line.split_whitespace().nth(1) == Some(name);
+        if !budget.lines().any(is_budget) {
+            missing.push(format!("a budget of {name} in benches/embedded/budget.txt"));
+        }
+    }
+    nothing_missing(missing);
+}
+
 /// These would not compile without a part for each rule, as long as they go through the list.
 #[test]
 fn tests_take_the_list() {
