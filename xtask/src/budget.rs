@@ -50,6 +50,17 @@ const RISCV: &[Tool<'static>] = &[
 ];
 const M4F: &str = "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16";
 
+const CORTEX_M3: Core = Core {
+    name: "cortex-m3",
+    target: "thumbv7m-none-eabi",
+    small: false,
+    compiler: "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb",
+    script: "cortex-m3.ld",
+    emulator: "qemu-system-arm -M mps2-an385",
+    tools: ARM,
+    root: Root::Newlib,
+};
+
 static CORES: [Core; 7] = [
     // The smallest board has no room for 1024 parameters of Adam: this one runs the same code.
     Core {
@@ -62,16 +73,7 @@ static CORES: [Core; 7] = [
         tools: ARM,
         root: Root::Newlib,
     },
-    Core {
-        name: "cortex-m3",
-        target: "thumbv7m-none-eabi",
-        small: false,
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb",
-        script: "cortex-m3.ld",
-        emulator: "qemu-system-arm -M mps2-an385",
-        tools: ARM,
-        root: Root::Newlib,
-    },
+    CORTEX_M3,
     Core {
         name: "cortex-m4f",
         target: "thumbv7em-none-eabihf",
@@ -125,15 +127,58 @@ static CORES: [Core; 7] = [
 ];
 
 pub(crate) fn steps() -> Vec<Step> {
-    let of_core = |core: &'static Core| {
+    let budget = |core: &'static Core| {
         Step::new(format!("budget: {}", core.name), move |sh| {
             let costs = core.measure(sh)?;
             print!("{}", table(core, &costs));
             compare(&recorded()?, core.name, &costs)
         })
     };
-    CORES.iter().map(of_core).collect()
+    let runs = |core: &'static Core| {
+        Step::new(format!("packed library: {}", core.name), move |sh| {
+            let lines = core.count(sh, &core.library(sh)?)?;
+            println!("{} cases, the same bits", lines.len());
+            Ok(())
+        })
+    };
+    CORES.iter().map(budget).chain(ALSO_RUN.iter().map(runs)).collect()
 }
+
+/// Processors on which the packed library is run, too; their costs are those of another one.
+static ALSO_RUN: [Core; 4] = [
+    Core {
+        name: "cortex-m4-soft",
+        target: "thumbv7em-none-eabi",
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=soft",
+        script: "cortex-m4f.ld",
+        emulator: "qemu-system-arm -M mps2-an386",
+        ..CORTEX_M3
+    },
+    Core {
+        name: "cortex-m4-softfp",
+        target: "thumbv7em-none-eabi",
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=softfp -mfpu=fpv4-sp-d16",
+        script: "cortex-m4f.ld",
+        emulator: "qemu-system-arm -M mps2-an386",
+        ..CORTEX_M3
+    },
+    Core {
+        name: "cortex-m33-soft",
+        target: "thumbv8m.main-none-eabi",
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m33 -mthumb -mfloat-abi=soft",
+        script: "cortex-m33.ld",
+        emulator: "qemu-system-arm -M mps2-an505",
+        ..CORTEX_M3
+    },
+    Core {
+        name: "cortex-m33-softfp",
+        target: "thumbv8m.main-none-eabi",
+        compiler: "arm-none-eabi-gcc -mcpu=cortex-m33 -mthumb -mfloat-abi=softfp -mfpu=fpv5-sp-d16",
+        script: "cortex-m33.ld",
+        emulator: "qemu-system-arm -M mps2-an505",
+        ..CORTEX_M3
+    },
+];
 
 /// Measures every core, and prints a table for each. With `update`, records the figures.
 pub(crate) fn run(sh: &Shell, update: bool) -> Result<()> {
@@ -168,15 +213,50 @@ type Costs = Vec<(String, Cost, Option<Cost>)>;
 
 impl Core {
     fn measure(&self, sh: &Shell) -> Result<Costs> {
-        tools::need(self.tools)?;
         // The figures are those of one compiler.
         ensure_debian(sh, self.target)?;
-        let library = dist::library(sh, dist::target(self.target)?, self.small)?;
-        let folder = target_dir().join("budget").join(self.name);
-        sh.create_dir(&folder)?;
+        let library = self.library(sh)?;
+        let nothing = self.flash(sh, "none", false, &library)?;
+        let flash = |rule: &str, naive: bool| -> Result<(u64, u64)> {
+            let (flash, arithmetic) = self.flash(sh, rule, naive, &library)?;
+            Ok((flash - nothing.0, arithmetic - nothing.1))
+        };
+        let mut costs = Costs::new();
+        for (rule, figures) in self.count(sh, &library)? {
+            let [per_parameter, per_call, stack, of_loop @ ..] = &*figures else {
+                bail!("{rule}: not enough figures")
+            };
+            let (per_parameter, per_call, stack) = (*per_parameter, *per_call, *stack);
+            let (own, arithmetic) = flash(&rule, false)?;
+            let ours = Cost { flash: own, arithmetic, stack, per_parameter, per_call };
+            let theirs = match *of_loop {
+                [] => None,
+                [per_parameter, per_call] => {
+                    let (flash, arithmetic) = flash(&rule, true)?;
+                    Some(Cost { flash, arithmetic, stack: 0, per_parameter, per_call })
+                }
+                _ => bail!("{rule}: too many figures"),
+            };
+            costs.push((rule, ours, theirs));
+        }
+        Ok(costs)
+    }
 
-        let program = folder.join("count.elf");
-        self.compile(sh, "count.c", &[], &library, &program).run()?;
+    fn library(&self, sh: &Shell) -> Result<PathBuf> {
+        tools::need(self.tools)?;
+        dist::library(sh, dist::target(self.target)?, self.small)
+    }
+
+    fn folder(&self) -> PathBuf {
+        target_dir().join("budget").join(self.name)
+    }
+
+    /// Links and runs the program that counts: of each case its figures. All steps must have made
+    /// the same bits as elsewhere.
+    fn count(&self, sh: &Shell, library: &Path) -> Result<Vec<(String, Vec<u64>)>> {
+        sh.create_dir(self.folder())?;
+        let program = self.folder().join("count.elf");
+        self.compile(sh, "count.c", &[], library, &program).run()?;
         self.is_clean(&program)?;
         let emulator = self.emulator.split(' ');
         let [emulator, machine @ ..] = &*emulator.collect::<Vec<_>>() else { bail!("no emulator") };
@@ -185,9 +265,7 @@ impl Core {
             .args(["enable=on,target=native,chardev=text", "-icount", "shift=0", "-kernel"])
             .arg(&program)
             .read()?;
-
-        let nothing = self.flash(sh, "none", false, &library, &folder)?;
-        let mut costs = Costs::new();
+        let mut cases = Vec::new();
         let mut hash = None;
         for line in output.lines() {
             let (name, figures) = line.split_once(' ').context("an empty line")?;
@@ -195,47 +273,18 @@ impl Core {
                 hash = Some(figures);
                 continue;
             }
-            let figures: Vec<u64> = figures
-                .split(' ')
-                .map(str::parse)
-                .collect::<Result<_, _>>()
-                .context(line.to_owned())?;
-            let [per_parameter, per_call, stack, of_loop @ ..] = &*figures else {
-                bail!("not enough figures: {line}")
-            };
-            let (flash, arithmetic) = self.flash(sh, name, false, &library, &folder)?;
-            let ours = Cost {
-                flash: flash - nothing.0,
-                arithmetic: arithmetic - nothing.1,
-                stack: *stack,
-                per_parameter: *per_parameter,
-                per_call: *per_call,
-            };
-            let theirs = match *of_loop {
-                [] => None,
-                [per_parameter, per_call] => {
-                    let (flash, arithmetic) = self.flash(sh, name, true, &library, &folder)?;
-                    let (flash, arithmetic) = (flash - nothing.0, arithmetic - nothing.1);
-                    Some(Cost { flash, arithmetic, stack: 0, per_parameter, per_call })
-                }
-                _ => bail!("too many figures: {line}"),
-            };
-            costs.push((name.to_owned(), ours, theirs));
+            let figures = figures.split(' ').map(str::parse).collect::<Result<_, _>>();
+            cases.push((name.to_owned(), figures.context(line.to_owned())?));
         }
-        ensure!(costs.len() == CASES, "{} of {CASES} cases were measured", costs.len());
+        ensure!(cases.len() == CASES, "{} of {CASES} cases were run", cases.len());
         ensure!(hash == Some(HASH), "the steps made {hash:?}, elsewhere {HASH}");
-        Ok(costs)
+        Ok(cases)
     }
 
     /// Bytes of a program with one rule: those of its own code, and those of arithmetic.
-    fn flash(
-        &self,
-        sh: &Shell,
-        rule: &str,
-        naive: bool,
-        library: &Path,
-        folder: &Path,
-    ) -> Result<(u64, u64)> {
+    fn flash(&self, sh: &Shell, rule: &str, naive: bool, library: &Path) -> Result<(u64, u64)> {
+        let folder = self.folder();
+        sh.create_dir(&folder)?;
         let name = format!("{rule}{}", if naive { "-naive" } else { "" });
         let program = folder.join(format!("{name}.elf"));
         let map = folder.join(format!("{name}.map"));
