@@ -28,7 +28,7 @@ pub(crate) const AARCH64: Linux = Linux {
     gnu: "aarch64-linux-gnu",
     qemu: "qemu-aarch64",
     cpu: &["-cpu", "cortex-a53"],
-    every: "3",
+    every: "7",
     without: &[],
 };
 pub(crate) const I686: Linux = Linux {

@@ -53,7 +53,7 @@ fn without_avx(sh: &Shell) -> Result<()> {
     Ok(cmd!(sh, "cargo test -p gradstep --lib --tests --no-fail-fast")
         .env(RUNNER, "qemu-x86_64 -cpu Nehalem")
         .env(REQUIRE_BACKENDS, "scalar")
-        .env("GRADSTEP_EVERY", "5")
+        .env("GRADSTEP_EVERY", "9")
         .run()?)
 }
 
