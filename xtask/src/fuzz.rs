@@ -38,8 +38,8 @@ const RUSTFLAGS: &str = "--cfg fuzzing \
 
 /// As many runs, in at most so many seconds. The seed is fixed, so that a change that breaks
 /// nothing cannot fail here; what is new is found by longer runs.
-const RUNS: u32 = 200_000;
-const SECONDS: u32 = 35;
+const RUNS: u32 = 100_000;
+const SECONDS: u32 = 30;
 
 /// Begins with the corpus, of which it changes nothing.
 fn fuzz(sh: &Shell, target: &str) -> Result<()> {
