@@ -149,11 +149,10 @@ pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*m
         // SAFETY: as the caller vouches.
         let rule = unsafe { borrow(hyper, Argument::Hyper) }?.to_rule()?;
         rule.at(SETTLED)?;
-        let bytes = bytes::<f32>(n, Argument::N)?;
         if n > 0 {
             let mut places = [None; MAX_BUFFERS + 1];
-            find(&mut places, &state, bytes, rule.expects(), names::<H::Rule>())?;
-            disjoint(&places, bytes)?;
+            find(&mut places, &state, n, rule.expects(), names::<H::Rule>())?;
+            disjoint(&places, n)?;
         }
         for (buffer, value) in state.into_iter().zip(rule.initial()) {
             if let Some(buffer) = buffer.filter(|_| n > 0) {
@@ -259,8 +258,9 @@ fn end<T>(pointer: *const T, bytes: usize, length: Argument) -> Result<usize, Er
     pointer.addr().checked_add(bytes).ok_or(Error::new(ErrorKind::TooLong, length))
 }
 
-/// The address of a buffer that may be a slice of that many bytes, which are not 0.
-fn place(pointer: *const f32, bytes: usize, argument: Argument) -> Result<usize, Error> {
+/// The address of a buffer that may be a slice of `n` elements, which is not 0.
+fn place(pointer: *const f32, n: usize, argument: Argument) -> Result<usize, Error> {
+    let bytes = bytes::<f32>(n, Argument::N)?;
     usable(pointer, argument)?;
     end(pointer, bytes, Argument::N)?;
     Ok(pointer.addr())
@@ -273,25 +273,30 @@ type Place = Option<(usize, Argument)>;
 fn find(
     places: &mut [Place; MAX_BUFFERS + 1],
     state: &Buffers<*mut f32>,
-    bytes: usize,
+    n: usize,
     expects: [bool; MAX_BUFFERS],
     names: &Buffers<Argument>,
 ) -> Result<(), Error> {
     present_as_expected(state, names, expects)?;
     for ((place, buffer), name) in places[1..].iter_mut().zip(state).zip(names) {
         if let (Some(buffer), Some(name)) = (*buffer, *name) {
-            *place = Some((self::place(buffer, bytes, name)?, name));
+            *place = Some((self::place(buffer, n, name)?, name));
         }
     }
     Ok(())
 }
 
-/// Refuses places that share an address; all have the same size.
-fn disjoint(places: &[Place], bytes: usize) -> Result<(), Error> {
+/// Whether two places of `n` elements each share an address.
+fn overlap(a: usize, b: usize, n: usize) -> bool {
+    a.abs_diff(b) < n * size_of::<f32>()
+}
+
+/// Refuses places of `n` elements each that share an address.
+fn disjoint(places: &[Place], n: usize) -> Result<(), Error> {
     for (i, place) in places.iter().enumerate() {
         for other in &places[..i] {
             if let (Some((a, argument)), Some((b, _))) = (place, other)
-                && a.abs_diff(*b) < bytes
+                && overlap(*a, *b, n)
             {
                 return Err(Error::new(ErrorKind::Overlap, *argument));
             }
@@ -309,20 +314,20 @@ fn checked(
     names: &Buffers<Argument>,
     list: Range<usize>,
 ) -> Result<(), Error> {
-    let bytes = bytes::<f32>(raw.n, Argument::N)?;
-    if bytes == 0 {
+    let n = raw.n;
+    if n == 0 {
         return Ok(());
     }
     let mut places = [None; MAX_BUFFERS + 1];
-    places[0] = Some((place(raw.param, bytes, Argument::Param)?, Argument::Param));
-    let grad = place(raw.grad, bytes, Argument::Grad)?;
-    find(&mut places, &raw.state, bytes, expects, names)?;
-    let mut written = places.iter().flatten();
-    if written.any(|(start, _)| start.abs_diff(grad) < bytes) {
+    places[0] = Some((place(raw.param, n, Argument::Param)?, Argument::Param));
+    let grad = place(raw.grad, n, Argument::Grad)?;
+    find(&mut places, &raw.state, n, expects, names)?;
+    if places.iter().flatten().any(|&(start, _)| overlap(start, grad, n)) {
         return Err(Error::new(ErrorKind::Overlap, Argument::Grad));
     }
-    disjoint(&places, bytes)?;
-    if places.iter().flatten().any(|&(start, _)| start < list.end && list.start < start + bytes) {
+    disjoint(&places, n)?;
+    let is_in_list = |start: usize| start < list.end && list.start < start + n * size_of::<f32>();
+    if places.iter().flatten().any(|&(start, _)| is_in_list(start)) {
         return Err(Error::new(ErrorKind::Overlap, Argument::Tensors));
     }
     Ok(())
