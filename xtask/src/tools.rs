@@ -88,7 +88,7 @@ impl Toolchain {
         target: &str,
         std: &str,
     ) -> Cmd<'a> {
-        let cargo = match self {
+        let mut cargo = match self {
             Self::InUse => cmd!(sh, "cargo {subcommand}"),
             Self::Debian => cmd!(sh, "/usr/bin/cargo {subcommand} -Zbuild-std={std}")
                 .env("RUSTC", "/usr/bin/rustc")
@@ -99,6 +99,14 @@ impl Toolchain {
                 .env_remove("LD_LIBRARY_PATH")
                 .env("CARGO_TARGET_DIR", target_dir().join("cross")),
         };
+        // Debian's compiler brings no linker for microcontrollers. It is named also where nothing is
+        // linked, since cargo builds all anew, the library too, when another one is named.
+        if matches!(self, Self::Debian)
+            && target.contains("-none-")
+            && let Ok(linker) = lld(sh, "ld.lld")
+        {
+            cargo = cargo.env(cargo_target(target, "LINKER"), linker);
+        }
         cargo.arg("--target").arg(target)
     }
 
