@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
 use crate::host::REQUIRE_BACKENDS;
+use crate::linux::{SOME_TESTS, named};
 use crate::suite::Step;
 use crate::{clib, root, target_dir, tools};
 
@@ -47,10 +48,11 @@ const QEMU: &[tools::Tool] = &[("qemu-x86_64", "qemu-user")];
 /// The variable that says what to run test programs with.
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
-/// All of this machine's test programs, on a processor that has only SSE.
+/// The bits, on a processor that has only SSE.
 fn without_avx(sh: &Shell) -> Result<()> {
     tools::need(QEMU)?;
-    Ok(cmd!(sh, "cargo test -p gradstep --lib --tests --no-fail-fast")
+    Ok(cmd!(sh, "cargo test -p gradstep --lib --no-fail-fast")
+        .args(named(SOME_TESTS))
         .env(RUNNER, "qemu-x86_64 -cpu Nehalem")
         .env(REQUIRE_BACKENDS, "scalar")
         .env("GRADSTEP_EVERY", "9")
