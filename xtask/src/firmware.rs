@@ -69,8 +69,8 @@ pub(crate) fn steps() -> Vec<Step> {
     steps
 }
 
-/// The cores on which the program in Rust runs: the smallest, and the other architecture.
-const IN_RUST: [&str; 2] = ["cortex-m0", "rv32imafc"];
+/// The core on which the program in Rust is run: the smallest.
+const IN_RUST: [&str; 1] = ["cortex-m0"];
 
 /// Runs the program for these cores (all, if none is named), next to the host.
 pub(crate) fn run(sh: &Shell, names: &[String]) -> Result<()> {
