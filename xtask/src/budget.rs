@@ -9,122 +9,53 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use object::{Object, ObjectSymbol};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::board::{self, Board};
 use crate::map::Map;
 use crate::suite::{Skip, Step};
-use crate::tools::{self, Tool, Toolchain};
-use crate::{dist, root, target_dir};
+use crate::tools::Toolchain;
+use crate::{dist, linked, root, target_dir};
 
-/// A processor as its C compiler and the emulator know it.
+/// What is measured: a library on a board.
 struct Core {
     name: &'static str,
-    target: &'static str,
+    board: Board,
     small: bool,
-    compiler: &'static str,
-    /// A script of c_examples/firmware/board.
-    script: &'static str,
-    emulator: &'static str,
-    tools: &'static [Tool<'static>],
-    /// What the textbook loops need of a C library.
-    root: Root,
 }
 
-/// Where the textbook loops have their square root from.
-#[derive(Clone, Copy, PartialEq)]
-enum Root {
-    Instruction,
-    Newlib,
-    /// Nowhere: there is no C library, and no figure of a loop.
-    None,
+const fn core(name: &'static str, board: Board) -> Core {
+    Core { name, board, small: false }
 }
-
-const ARM: &[Tool<'static>] = &[
-    ("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi"),
-    ("qemu-system-arm", "qemu-system-arm"),
-];
-const RISCV: &[Tool<'static>] = &[
-    ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
-    ("qemu-system-riscv32", "qemu-system-misc"),
-];
-const M4F: &str = "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16";
-
-const CORTEX_M3: Core = Core {
-    name: "cortex-m3",
-    target: "thumbv7m-none-eabi",
-    small: false,
-    compiler: "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb",
-    script: "cortex-m3.ld",
-    emulator: "qemu-system-arm -M mps2-an385",
-    tools: ARM,
-    root: Root::Newlib,
-};
 
 static CORES: [Core; 7] = [
-    // The smallest board has no room for 1024 parameters of Adam: this one runs the same code.
-    Core {
-        name: "cortex-m0",
-        target: "thumbv6m-none-eabi",
-        small: false,
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m0plus -mthumb",
-        script: "cortex-m3.ld",
-        emulator: "qemu-system-arm -M mps2-an385",
-        tools: ARM,
-        root: Root::Newlib,
-    },
-    CORTEX_M3,
-    Core {
-        name: "cortex-m4f",
-        target: "thumbv7em-none-eabihf",
-        small: false,
-        compiler: M4F,
-        script: "cortex-m4f.ld",
-        emulator: "qemu-system-arm -M mps2-an386",
-        tools: ARM,
-        root: Root::Instruction,
-    },
-    Core {
-        name: "cortex-m4f-small",
-        target: "thumbv7em-none-eabihf",
-        small: true,
-        compiler: M4F,
-        script: "cortex-m4f.ld",
-        emulator: "qemu-system-arm -M mps2-an386",
-        tools: ARM,
-        root: Root::Instruction,
-    },
-    Core {
-        name: "cortex-m33",
-        target: "thumbv8m.main-none-eabihf",
-        small: false,
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m33 -mthumb -mfloat-abi=hard -mfpu=fpv5-sp-d16",
-        script: "cortex-m33.ld",
-        emulator: "qemu-system-arm -M mps2-an505",
-        tools: ARM,
-        root: Root::Instruction,
-    },
-    Core {
-        name: "rv32imac",
-        target: "riscv32imac-unknown-none-elf",
-        small: false,
-        compiler: "riscv64-unknown-elf-gcc -march=rv32imac -mabi=ilp32",
-        script: "rv32imac.ld",
-        emulator: "qemu-system-riscv32 -M virt -bios none",
-        tools: RISCV,
-        root: Root::None,
-    },
-    Core {
-        name: "rv32imafc",
-        target: "riscv32imafc-unknown-none-elf",
-        small: false,
-        compiler: "riscv64-unknown-elf-gcc -march=rv32imafc -mabi=ilp32f",
-        script: "rv32imafc.ld",
-        emulator: "qemu-system-riscv32 -M virt -bios none",
-        tools: RISCV,
-        root: Root::Instruction,
-    },
+    // Its own board has no room for 1024 parameters of Adam: this one runs the same code.
+    core("cortex-m0", Board { target: board::M0.target, options: board::M0.options, ..board::M3 }),
+    core("cortex-m3", board::M3),
+    core("cortex-m4f", board::M4F),
+    Core { small: true, ..core("cortex-m4f-small", board::M4F) },
+    core("cortex-m33", board::M33),
+    core("rv32imac", board::RV32IMAC),
+    core("rv32imafc", board::RV32IMAFC),
 ];
+
+/// Processors on which the packed library is run, too; their costs are those of another one.
+static ALSO_RUN: [Core; 4] = [
+    core("cortex-m4-soft", Board { options: "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft", ..M4 }),
+    core(
+        "cortex-m4-softfp",
+        Board { options: "-mcpu=cortex-m4 -mthumb -mfloat-abi=softfp -mfpu=fpv4-sp-d16", ..M4 },
+    ),
+    core("cortex-m33-soft", Board { options: "-mcpu=cortex-m33 -mthumb -mfloat-abi=soft", ..M33 }),
+    core(
+        "cortex-m33-softfp",
+        Board { options: "-mcpu=cortex-m33 -mthumb -mfloat-abi=softfp -mfpu=fpv5-sp-d16", ..M33 },
+    ),
+];
+
+/// The same boards for programs that pass no floats in registers.
+const M4: Board = Board { target: "thumbv7em-none-eabi", ..board::M4F };
+const M33: Board = Board { target: "thumbv8m.main-none-eabi", ..board::M33 };
 
 pub(crate) fn steps() -> Vec<Step> {
     let budget = |core: &'static Core| {
@@ -143,42 +74,6 @@ pub(crate) fn steps() -> Vec<Step> {
     };
     CORES.iter().map(budget).chain(ALSO_RUN.iter().map(runs)).collect()
 }
-
-/// Processors on which the packed library is run, too; their costs are those of another one.
-static ALSO_RUN: [Core; 4] = [
-    Core {
-        name: "cortex-m4-soft",
-        target: "thumbv7em-none-eabi",
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=soft",
-        script: "cortex-m4f.ld",
-        emulator: "qemu-system-arm -M mps2-an386",
-        ..CORTEX_M3
-    },
-    Core {
-        name: "cortex-m4-softfp",
-        target: "thumbv7em-none-eabi",
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=softfp -mfpu=fpv4-sp-d16",
-        script: "cortex-m4f.ld",
-        emulator: "qemu-system-arm -M mps2-an386",
-        ..CORTEX_M3
-    },
-    Core {
-        name: "cortex-m33-soft",
-        target: "thumbv8m.main-none-eabi",
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m33 -mthumb -mfloat-abi=soft",
-        script: "cortex-m33.ld",
-        emulator: "qemu-system-arm -M mps2-an505",
-        ..CORTEX_M3
-    },
-    Core {
-        name: "cortex-m33-softfp",
-        target: "thumbv8m.main-none-eabi",
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m33 -mthumb -mfloat-abi=softfp -mfpu=fpv5-sp-d16",
-        script: "cortex-m33.ld",
-        emulator: "qemu-system-arm -M mps2-an505",
-        ..CORTEX_M3
-    },
-];
 
 /// Measures every core, and prints a table for each. With `update`, records the figures.
 pub(crate) fn run(sh: &Shell, update: bool) -> Result<()> {
@@ -214,7 +109,7 @@ type Costs = Vec<(String, Cost, Option<Cost>)>;
 impl Core {
     fn measure(&self, sh: &Shell) -> Result<Costs> {
         // The figures are those of one compiler.
-        ensure_debian(sh, self.target)?;
+        ensure_debian(sh, self.board.target)?;
         let library = self.library(sh)?;
         let nothing = self.flash(sh, "none", false, &library)?;
         let flash = |rule: &str, naive: bool| -> Result<(u64, u64)> {
@@ -243,8 +138,8 @@ impl Core {
     }
 
     fn library(&self, sh: &Shell) -> Result<PathBuf> {
-        tools::need(self.tools)?;
-        dist::library(sh, dist::target(self.target)?, self.small)
+        self.board.need_all()?;
+        dist::library(sh, dist::target(self.board.target)?, self.small)
     }
 
     fn folder(&self) -> PathBuf {
@@ -257,14 +152,8 @@ impl Core {
         sh.create_dir(self.folder())?;
         let program = self.folder().join("count.elf");
         self.compile(sh, "count.c", &[], library, &program).run()?;
-        self.is_clean(&program)?;
-        let emulator = self.emulator.split(' ');
-        let [emulator, machine @ ..] = &*emulator.collect::<Vec<_>>() else { bail!("no emulator") };
-        let output = cmd!(sh, "timeout 120 {emulator} {machine...} -display none -monitor none")
-            .args(["-serial", "none", "-chardev", "stdio,id=text", "-semihosting-config"])
-            .args(["enable=on,target=native,chardev=text", "-icount", "shift=0", "-kernel"])
-            .arg(&program)
-            .read()?;
+        is_clean(&program)?;
+        let output = self.board.run(sh, &program).args(["-icount", "shift=0"]).read()?;
         let mut cases = Vec::new();
         let mut hash = None;
         for line in output.lines() {
@@ -295,7 +184,7 @@ impl Core {
             define.iter().map(String::as_str).chain([map_option.as_str()]).collect();
         self.compile(sh, "one.c", &define, library, &program).quiet().run()?;
         if !naive {
-            self.is_clean(&program)?;
+            is_clean(&program)?;
         }
         let map = Map::parse(&fs::read_to_string(&map)?)?;
         const FLASH: [&str; 3] = [".text", ".rodata", ".data"];
@@ -308,6 +197,8 @@ impl Core {
         ))
     }
 
+    /// One of benches/embedded, with gradstep's library and the textbook loops. Those need a root of the
+    /// C library where the processor has none.
     fn compile<'a>(
         &self,
         sh: &'a Shell,
@@ -316,62 +207,37 @@ impl Core {
         library: &Path,
         program: &Path,
     ) -> Cmd<'a> {
-        let (benches, board) = (root().join("benches"), root().join("c_examples/firmware/board"));
-        let is_arm = self.compiler.starts_with("arm");
-        let startup = if is_arm { "startup_arm.c" } else { "startup_riscv.S" };
-        let mut compiler = self.compiler.split(' ');
-        let name = compiler.next().unwrap_or_default();
+        let benches = root().join("benches");
+        let sources = [benches.join("embedded").join(source), benches.join("naive.c")];
+        let mut compile = self.board.compile(sh, &sources);
+        if !self.board.is_arm() {
+            compile = compile.arg("-I").arg(benches.join("embedded/freestanding"));
+        }
+        let libraries: &[_] =
+            if self.board.is_arm() { &["-lm", "-lc", "-lgcc"] } else { &["-lgcc"] };
         // As a programmer compiles for speed: multiplications and additions may be fused (which
         // ISO C does not allow), and a root need not set `errno`.
-        let mut cmd = cmd!(sh, "{name} {compiler...} -std=gnu11 -O2 -fno-math-errno -Wall -Wextra")
-            .args(["-ffunction-sections", "-fdata-sections", "-fno-tree-loop-distribute-patterns"])
+        compile
+            .args(["-std=gnu11", "-O2", "-fno-math-errno", "-Wl,--gc-sections"])
             .args(options)
             .arg("-I")
-            .arg(root().join("include"))
-            .arg("-I")
-            .arg(&board)
-            .arg("-I")
-            .arg(benches.join("embedded"));
-        if self.root != Root::Newlib {
-            cmd = cmd.arg("-I").arg(benches.join("embedded/freestanding"));
-        }
-        if self.root == Root::None {
-            cmd = cmd.arg("-DNO_ROOT");
-        }
-        cmd = cmd
-            .args(["-ffreestanding", "-nostdlib", "-Wl,--gc-sections,-z,noexecstack"])
-            .arg(format!("-L{}", board.display()))
-            .arg(format!("-T{}", self.script))
-            .arg(benches.join("embedded").join(source));
-        if self.root != Root::None || source == "one.c" {
-            cmd = cmd.arg(benches.join("naive.c"));
-        }
-        for file in [startup, "semihost.c", "freestanding/string.c"] {
-            cmd = cmd.arg(board.join(file));
-        }
-        cmd = cmd.arg(library);
-        if is_arm {
-            cmd = cmd.args(["-lm", "-lc"]);
-        }
-        cmd.arg("-lgcc").arg("-o").arg(program)
+            .arg(benches.join("embedded"))
+            .args(if self.has_loops() { &[][..] } else { &["-DNO_ROOT"] })
+            .arg(library)
+            .args(libraries)
+            .arg("-o")
+            .arg(program)
     }
 
-    /// The program has nothing that a step has no use for.
-    fn is_clean(&self, program: &Path) -> Result<()> {
-        let bytes = fs::read(program)?;
-        let program = object::File::parse(&*bytes)?;
-        ensure!(program.symbol_by_name("main").is_some(), "no symbols to look at");
-        for name in program.symbols().filter_map(|symbol| symbol.name().ok()) {
-            let unwanted = UNWANTED.iter().any(|part| name.contains(part));
-            ensure!(!unwanted, "{}: the program has {name}", self.name);
-        }
-        Ok(())
+    /// Whether the textbook loops have a root: an instruction, or newlib's.
+    fn has_loops(&self) -> bool {
+        self.board.target != board::RV32IMAC.target
     }
 }
 
-/// No panic, no formatting, no allocation, no copy of a struct.
-const UNWANTED: [&str; 7] =
-    ["9panicking", "4core3fmt", "rust_begin_unwind", "__rust_alloc", "malloc", "memcpy", "memmove"];
+fn is_clean(program: &Path) -> Result<()> {
+    linked::ensure_without(program, linked::UNWANTED.into_iter().chain(linked::COPIES))
+}
 
 /// The lines of benches/embedded/cases.h.
 const CASES: usize = 11;
@@ -384,7 +250,7 @@ const STACK: u64 = 512;
 
 fn ensure_debian(sh: &Shell, target: &str) -> Result<()> {
     match Toolchain::find(sh, target)? {
-        Toolchain::Debian => Ok(()),
+        Toolchain::Debian { .. } => Ok(()),
         Toolchain::InUse => bail!(Skip(format!(
             "the figures are those of Debian's compiler, and {target} is another one's"
         ))),
@@ -495,7 +361,7 @@ fn table(core: &Core, costs: &Costs) -> String {
             thousandths(*per_parameter)
         );
     }
-    if core.root == Root::None {
+    if !core.has_loops() {
         text += "\nNo C library is here for the loop's square root.\n";
     }
     text

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::board::{self, Board};
 use crate::linux::{AARCH64, I686, Linux, S390X};
 use crate::suite::{self, Step};
 use crate::tools::{self, Toolchain};
@@ -94,7 +95,8 @@ fn machines() -> Vec<Machine> {
             wasm(sh, "-C target-feature=+simd128", &["scalar", "simd128"])
         }),
     ]);
-    machines.extend(BOARDS.iter().map(|board| Machine::new(board.name, |sh| board.run(sh))));
+    let on_board = |(name, board)| Machine::new(name, move |sh| on_board(sh, &board));
+    machines.extend(BOARDS.map(on_board));
     machines
 }
 
@@ -130,62 +132,32 @@ fn wasm(sh: &Shell, rustflags: &str, backends: &[&str]) -> Result<String> {
     let target = "wasm32-unknown-unknown";
     let toolchain = Toolchain::find(sh, target)?;
     let build = toolchain.cargo(sh, "build", target, "std,panic_abort").args(PROGRAM);
-    build
-        .args(AS_TESTS)
-        .env(tools::cargo_target(target, "LINKER"), tools::lld(sh, "wasm-ld")?)
-        .env(tools::cargo_target(target, "RUSTFLAGS"), rustflags)
-        .run()?;
+    build.args(AS_TESTS).env(tools::cargo_target(target, "RUSTFLAGS"), rustflags).run()?;
     let program = toolchain.output(target, "debug").join("conformance.wasm");
     let runner = root().join("xtask/src/conformance.mjs");
     check(cmd!(sh, "node {runner} {program}"), target, (32, "little"), backends)
 }
 
-/// A board with a microcontroller.
-struct Board {
-    name: &'static str,
-    target: &'static str,
-    qemu: &'static str,
-    package: &'static str,
-    machine: &'static str,
-}
-
-impl Board {
-    const fn arm(name: &'static str, target: &'static str, machine: &'static str) -> Self {
-        Self { name, target, qemu: "qemu-system-arm", package: "qemu-system-arm", machine }
-    }
-
-    const fn riscv(name: &'static str, target: &'static str) -> Self {
-        let (qemu, package) = ("qemu-system-riscv32", "qemu-system-misc");
-        Self { name, target, qemu, package, machine: "virt" }
-    }
-
-    fn run(&self, sh: &Shell) -> Result<String> {
-        let Self { target, qemu, package, machine, .. } = *self;
-        tools::need(&[(qemu, package), ("timeout", "coreutils")])?;
-        let toolchain = Toolchain::find(sh, target)?;
-        let build = toolchain.cargo(sh, "build", target, "core").args(PROGRAM);
-        build
-            .args(["--profile", clib::EMBEDDED, "--no-default-features"])
-            .env(tools::cargo_target(target, "LINKER"), tools::lld(sh, "ld.lld")?)
-            .run()?;
-        let program = toolchain.output(target, clib::EMBEDDED).join("conformance");
-        // A processor that has stopped at an exception stays there.
-        let emulator = cmd!(sh, "timeout 120 {qemu} -M {machine} -bios none -kernel {program}")
-            .args(["-nographic", "-monitor", "none", "-serial", "none"])
-            .args(["-semihosting-config", "enable=on,target=native"]);
-        check(emulator, target, (32, "little"), &["scalar"])
-    }
-}
-
-const BOARDS: &[Board] = &[
-    Board::arm("thumbv6m on microbit (Cortex-M0, 16 KB)", "thumbv6m-none-eabi", "microbit"),
-    Board::arm("thumbv7m on mps2-an385 (Cortex-M3)", "thumbv7m-none-eabi", "mps2-an385"),
-    Board::arm("thumbv7em on mps2-an386 (Cortex-M4F)", "thumbv7em-none-eabihf", "mps2-an386"),
-    Board::arm("thumbv7em on mps2-an500 (Cortex-M7)", "thumbv7em-none-eabihf", "mps2-an500"),
-    Board::arm("thumbv8m on mps2-an505 (Cortex-M33)", "thumbv8m.main-none-eabihf", "mps2-an505"),
-    Board::riscv("riscv32imac on virt", "riscv32imac-unknown-none-elf"),
-    Board::riscv("riscv32imafc on virt", "riscv32imafc-unknown-none-elf"),
+/// The boards, and what is told of each.
+const BOARDS: [(&str, Board); 7] = [
+    ("thumbv6m on microbit (Cortex-M0, 16 KB)", board::M0),
+    ("thumbv7m on mps2-an385 (Cortex-M3)", board::M3),
+    ("thumbv7em on mps2-an386 (Cortex-M4F)", board::M4F),
+    ("thumbv7em on mps2-an500 (Cortex-M7)", board::M7),
+    ("thumbv8m on mps2-an505 (Cortex-M33)", board::M33),
+    ("riscv32imac on virt", board::RV32IMAC),
+    ("riscv32imafc on virt", board::RV32IMAFC),
 ];
+
+fn on_board(sh: &Shell, board: &Board) -> Result<String> {
+    board.need_emulator()?;
+    let target = board.target;
+    let toolchain = Toolchain::find(sh, target)?;
+    let build = toolchain.cargo(sh, "build", target, "core").args(PROGRAM);
+    build.args(["--profile", clib::EMBEDDED, "--no-default-features"]).run()?;
+    let program = toolchain.output(target, clib::EMBEDDED).join("conformance");
+    check(board.run(sh, &program), target, (32, "little"), &["scalar"])
+}
 
 /// The bits of a pointer, and which end of a word comes first.
 type Words = (u32, &'static str);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::Shell;
 
 use crate::host::REQUIRE_BACKENDS;
-use crate::linked::Library;
+use crate::linked::{self, Library};
 use crate::suite::Step;
 use crate::tools::{self, Toolchain};
 use crate::{clib, dist, root};
@@ -26,14 +26,12 @@ pub(crate) fn steps() -> Vec<Step> {
 fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     tools::need(&[("node", "nodejs")])?;
     let target = "wasm32-unknown-unknown";
-    let toolchain = Toolchain::find(sh, target)?;
-    let runner = root().join("xtask/src/wasm.mjs");
-    Ok(toolchain
+    let runner = format!("node {}", root().join("xtask/src/wasm.mjs").display());
+    Ok(Toolchain::find(sh, target)?
         .cargo(sh, "test", target, "std,panic_abort")
         .args(["-p", "gradstep", "--features", "capi", "--lib", "--tests", "--no-fail-fast"])
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", tools::lld(sh, "wasm-ld")?)
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", format!("node {}", runner.display()))
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", rustflags)
+        .env(tools::cargo_target(target, "RUNNER"), runner)
+        .env(tools::cargo_target(target, "RUSTFLAGS"), rustflags)
         .env(REQUIRE_BACKENDS, backends)
         .run()?)
 }
@@ -90,7 +88,7 @@ fn bare_metal(sh: &Shell, target: &str, root: Option<Instruction>) -> Result<()>
     ensure!(!steps.is_empty(), "{} has no gradstep_*_step", path.display());
     for step in steps {
         let linked = library.link(step)?;
-        for unwanted in ["9panicking", "4core3fmt", "rust_begin_unwind", "memcpy", "memmove"] {
+        for unwanted in linked::UNWANTED.into_iter().chain(linked::COPIES) {
             let found = linked.find(unwanted);
             ensure!(found.is_none(), "{step} can reach {}", found.unwrap_or_default());
         }

@@ -9,7 +9,6 @@
 //! `memmove`, `memset` and `memcmp`, without which no program of GCC's or Clang's can do.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,9 +20,10 @@ use object::read::archive::ArchiveFile;
 use object::{File, Object, ObjectSymbol};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::board::{self, Board};
 use crate::suite::{Skip, Step};
-use crate::tools::{self, Tool, Toolchain};
-use crate::{clib, root, target_dir};
+use crate::tools::{self, Toolchain};
+use crate::{clib, linux, root, target_dir, x86};
 
 /// A kind of processor that a C program may be for.
 pub(crate) struct Target {
@@ -108,14 +108,11 @@ fn pack(sh: &Shell, target: &Target) -> Result<PathBuf> {
     let Target { triple, fits, .. } = target;
     let folder = target_dir().join("dist").join(format!("gradstep-{triple}"));
     sh.remove_path(&folder)?;
-    let place = |from: &str, to: &str| -> Result<()> {
-        sh.create_dir(folder.join(to).parent().context("no folder")?)?;
-        Ok(sh.copy_file(root().join(from), folder.join(to))?)
-    };
-    place("include/gradstep.h", "include/gradstep.h")?;
-    place("LICENSE-MIT", "LICENSE-MIT")?;
-    place("LICENSE-APACHE", "LICENSE-APACHE")?;
-    sh.create_dir(folder.join("lib/small"))?;
+    sh.create_dir(folder.join("include"))?;
+    for file in ["include/gradstep.h", "LICENSE-MIT", "LICENSE-APACHE"] {
+        sh.copy_file(root().join(file), folder.join(file))?;
+    }
+    sh.create_dir(folder.join("lib"))?;
     sh.copy_file(library(sh, target, false)?, folder.join("lib/libgradstep.a"))?;
     let mut text = format!(
         "gradstep for {triple}\n\n{fits}\n\n\
@@ -123,11 +120,10 @@ fn pack(sh: &Shell, target: &Target) -> Result<PathBuf> {
          lib/libgradstep.a             the library; link with -Wl,--gc-sections\n"
     );
     if target.has_small {
+        sh.create_dir(folder.join("lib/small"))?;
         sh.copy_file(library(sh, target, true)?, folder.join("lib/small/libgradstep.a"))?;
         text +=
             "lib/small/libgradstep.a       less code, and some more instructions per parameter\n";
-    } else {
-        sh.remove_path(folder.join("lib/small"))?;
     }
     sh.write_file(folder.join("README.txt"), text)?;
     Ok(folder)
@@ -148,7 +144,8 @@ pub(crate) fn library(sh: &Shell, target: &Target, small: bool) -> Result<PathBu
     }
     let built = toolchain.output(triple, target.profile()).join("libgradstep.a");
     let variant = if small { "small" } else { "" };
-    let packaged = target_dir().join("dist/work").join(triple).join(variant).join("libgradstep.a");
+    let packaged =
+        target_dir().join("dist/packed").join(triple).join(variant).join("libgradstep.a");
     package(sh, &built, &packaged)?;
     Ok(packaged)
 }
@@ -159,15 +156,16 @@ pub(crate) fn target(triple: &str) -> Result<&'static Target> {
 }
 
 pub(crate) fn steps() -> Vec<Step> {
+    let name = |with: &str| format!("two Rust libraries in a C program: {with}");
     let mut steps = vec![];
     if cfg!(target_os = "linux") {
-        steps.push(Step::new("two Rust libraries in a C program: here", two_here));
+        steps.push(Step::new(name("here"), two_here));
+        steps.push(Step::new(name(linux::AARCH64.target), two_on_aarch64));
     }
-    steps.extend(BOARDS.iter().map(|board| {
-        Step::new(format!("two Rust libraries in a C program: {}", board.target), move |sh| {
-            two_on_board(sh, board)
-        })
-    }));
+    // One of each kind.
+    for board in [board::M0, board::M4F, board::RV32IMAC] {
+        steps.push(Step::new(name(board.target), move |sh| two_on_board(sh, &board)));
+    }
     steps
 }
 
@@ -238,9 +236,7 @@ fn nothing_else_is_global(object: &[u8], archive: &[u8]) -> Result<()> {
 
 /// The program that changes symbols: the one of rustup's compiler, or LLVM's, which know every target.
 fn objcopy(sh: &Shell) -> Result<Cmd<'_>> {
-    let libraries = PathBuf::from(cmd!(sh, "rustc --print target-libdir").quiet().read()?);
-    let rustup = libraries.with_file_name("bin").join("rust-objcopy");
-    if rustup.is_file() {
+    if let Some(rustup) = tools::of_rustup(sh, "rust-objcopy")? {
         let sysroot = PathBuf::from(cmd!(sh, "rustc --print sysroot").quiet().read()?);
         return Ok(cmd!(sh, "{rustup}").env("LD_LIBRARY_PATH", sysroot.join("lib")));
     }
@@ -265,147 +261,74 @@ impl Second {
     }
 }
 
-/// The program with both libraries, in both orders.
-struct Program<'a> {
-    compiler: Vec<OsString>,
-    libraries: [&'a Path; 2],
-    others: Vec<OsString>,
-    path: PathBuf,
+/// Links the program with both libraries, in both orders, with unused sections and without, and runs
+/// it each time. Nothing is left of the second library's panics but what it wants.
+fn two<'a>(
+    libraries: [&Path; 2],
+    program: &Path,
+    compile: impl Fn() -> Cmd<'a>,
+    others: &[&str],
+    run: impl Fn() -> Cmd<'a>,
+) -> Result<()> {
+    let [ours, second] = libraries;
+    for libraries in [[ours, second], [second, ours]] {
+        for gc_sections in [&["-Wl,--gc-sections"][..], &[]] {
+            let compile = compile().args(["-std=c11", "-Os", "-Wall", "-Wextra", "-Werror"]);
+            let link = compile.args(gc_sections).args(libraries).args(others);
+            link.arg("-o").arg(program).run()?;
+            run().run()?;
+        }
+    }
+    println!("linked in either order: the same bits, and each its own panics");
+    Ok(())
 }
 
-impl Program<'_> {
-    /// Compiles and runs it, in both orders, with unused sections and without. Nothing is left of the
-    /// second library's panics but what it wants.
-    fn run(&self, sh: &Shell, run: impl Fn(&Path) -> Result<()>) -> Result<()> {
-        let [ours, second] = self.libraries;
-        for libraries in [[ours, second], [second, ours]] {
-            for gc_sections in [&["-Wl,--gc-sections"][..], &[]] {
-                self.link(sh, &libraries, gc_sections)?;
-                run(&self.path)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn link(&self, sh: &Shell, libraries: &[&Path], options: &[&str]) -> Result<()> {
-        let (compiler, options_before) = self.compiler.split_first().context("no compiler")?;
-        let include = root().join("include");
-        Ok(cmd!(sh, "{compiler} {options_before...} -std=c11 -Os -Wall -Wextra -Werror")
-            .arg("-I")
-            .arg(include)
-            .args(options)
-            .arg(root().join("tests/c/second/main.c"))
-            .args(libraries)
-            .args(&self.others)
-            .arg("-o")
-            .arg(&self.path)
-            .run()?)
-    }
+fn main_c() -> PathBuf {
+    root().join("tests/c/second/main.c")
 }
 
 /// With this machine's compiler: a second library without the standard library, and one with it.
 fn two_here(sh: &Shell) -> Result<()> {
     tools::need(&[("cc", "gcc")])?;
-    let folder = target_dir().join("dist/work/here");
+    let folder = target_dir().join("dist/packed/here");
     let ours = folder.join("libgradstep.a");
     package(sh, &clib::build_static(sh)?, &ours)?;
+    let (program, include, main) = (folder.join("two"), root().join("include"), main_c());
     for second in [Second { has_std: false }, Second { has_std: true }] {
         second.options(cmd!(sh, "cargo rustc"), "release").run()?;
         let library = target_dir().join("release/libsecond_library.a");
-        let needs = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"].map(OsString::from);
         let define = if second.has_std { "-DSECOND_HAS_STD" } else { "-DSECOND_HAS_CORE" };
-        let program = Program {
-            compiler: ["cc", define, "-Dend=_exit"].map(OsString::from).to_vec(),
-            libraries: [&ours, &library],
-            others: needs.to_vec(),
-            path: folder.join("two"),
-        };
-        program.run(sh, |path| Ok(cmd!(sh, "{path}").run()?))?;
+        let compile = || cmd!(sh, "cc {define} -I {include} {main}");
+        two([&ours, &library], &program, compile, x86::STD_NEEDS, || cmd!(sh, "{program}"))?;
     }
-    println!("linked with either, in either order: the same bits, and each its own panics");
     Ok(())
 }
 
-/// A machine that QEMU has, and the C compiler for it.
-struct Board {
-    target: &'static str,
-    compiler: &'static str,
-    /// In `tests/c/second`: the sources that start and end a program, and where it lies.
-    start: Option<(&'static str, &'static str)>,
-    emulator: &'static str,
-    tools: &'static [Tool<'static>],
+/// The packed library for a target, and a second one without the standard library.
+fn both(sh: &Shell, triple: &str) -> Result<[PathBuf; 2]> {
+    let target = target(triple)?;
+    let toolchain = Toolchain::find(sh, triple)?;
+    let ours = library(sh, target, false)?;
+    let cargo = toolchain.cargo(sh, "rustc", triple, "core");
+    Second { has_std: false }.options(cargo, target.profile()).run()?;
+    let second = toolchain.output(triple, target.profile()).join("libsecond_library.a");
+    Ok([ours, second])
 }
 
-const SEMIHOSTING: &str = "-nographic -monitor none -serial none -semihosting-config \
-                           enable=on,target=native -kernel";
+fn two_on_aarch64(sh: &Shell) -> Result<()> {
+    let gcc = ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
+    tools::need(&[gcc, ("qemu-aarch64", "qemu-user")])?;
+    let [ours, second] = both(sh, linux::AARCH64.target)?;
+    let (program, include, main) = (ours.with_file_name("two"), root().join("include"), main_c());
+    let compile = || cmd!(sh, "aarch64-linux-gnu-gcc -I {include} {main}");
+    let runner = linux::AARCH64.runner();
+    two([&ours, &second], &program, compile, &[], || cmd!(sh, "env").args(&runner).arg(&program))
+}
 
-const ARM: &[Tool<'static>] =
-    &[("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")];
-
-const BOARDS: &[Board] = &[
-    Board {
-        target: "thumbv6m-none-eabi",
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb",
-        start: Some(("cortex_m.c", "cortex_m.ld")),
-        emulator: "qemu-system-arm -M microbit",
-        tools: ARM,
-    },
-    Board {
-        target: "thumbv7em-none-eabihf",
-        compiler: "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16",
-        start: Some(("cortex_m.c", "cortex_m.ld")),
-        emulator: "qemu-system-arm -M mps2-an386",
-        tools: ARM,
-    },
-    Board {
-        target: "riscv32imac-unknown-none-elf",
-        compiler: "riscv64-unknown-elf-gcc -march=rv32imac_zicsr -mabi=ilp32",
-        start: Some(("riscv.c", "riscv.ld")),
-        emulator: "qemu-system-riscv32 -M virt -bios none",
-        tools: &[
-            ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
-            ("qemu-system-riscv32", "qemu-system-misc"),
-        ],
-    },
-    Board {
-        target: "aarch64-unknown-linux-gnu",
-        compiler: "aarch64-linux-gnu-gcc -Dend=_exit",
-        start: None,
-        emulator: "qemu-aarch64 -L /usr/aarch64-linux-gnu",
-        tools: &[("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"), ("qemu-aarch64", "qemu-user")],
-    },
-];
-
-/// With another compiler, run in an emulator.
 fn two_on_board(sh: &Shell, board: &Board) -> Result<()> {
-    tools::need(board.tools)?;
-    let target = board.target;
-    let toolchain = Toolchain::find(sh, target)?;
-    let ours = library(sh, self::target(target)?, false)?;
-    let profile = self::target(target)?.profile();
-    let built = toolchain.output(target, profile);
-    let cargo = toolchain.cargo(sh, "rustc", target, "core");
-    Second { has_std: false }.options(cargo, profile).run()?;
-
-    let mut compiler: Vec<_> = board.compiler.split(' ').map(OsString::from).collect();
-    let mut emulator: Vec<_> = board.emulator.split(' ').collect();
-    let mut others = vec![];
-    if let Some((source, script)) = board.start {
-        let second = root().join("tests/c/second");
-        let options = ["-ffreestanding", "-nostdlib", "-Wl,-z,noexecstack", "-T"];
-        compiler.extend(options.map(OsString::from));
-        compiler.extend([second.join(script), second.join(source)].map(OsString::from));
-        others.push("-lgcc".into());
-        emulator.extend(SEMIHOSTING.split(' '));
-    }
-    let program = Program {
-        compiler,
-        libraries: [&ours, &built.join("libsecond_library.a")],
-        others,
-        path: ours.with_file_name("two.elf"),
-    };
-    let (emulator, options) = emulator.split_first().context("no emulator")?;
-    program.run(sh, |path| Ok(cmd!(sh, "{emulator}").args(options).arg(path).run()?))?;
-    println!("linked in either order: the same bits, and each its own panics");
-    Ok(())
+    board.need_all()?;
+    let [ours, second] = both(sh, board.target)?;
+    let program = ours.with_file_name("two.elf");
+    let compile = || board.compile(sh, &[main_c()]).arg("-DBOARD");
+    two([&ours, &second], &program, compile, &["-lgcc"], || board.run(sh, &program))
 }

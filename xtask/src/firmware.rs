@@ -7,45 +7,17 @@ use std::path::{Path, PathBuf};
 use std::slice;
 
 use anyhow::{Context, Result, bail, ensure};
-use object::{Object, ObjectSymbol};
 use xshell::{Shell, cmd};
 
+use crate::board::{self, BOARDS, Board};
 use crate::map::Map;
 use crate::suite::{Skip, Step};
-use crate::tools::{self, Tool, Toolchain};
-use crate::{clib, digits, dist, root, target_dir};
+use crate::tools::{self, Toolchain};
+use crate::{clib, digits, dist, linked, root, target_dir};
 
-/// A core of c_examples/firmware/Makefile.
-struct Core {
-    name: &'static str,
-    target: &'static str,
-    tools: &'static [Tool<'static>],
-}
-
-const ARM: &[Tool<'static>] = &[
-    ("make", "make"),
-    ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
-    ("qemu-system-arm", "qemu-system-arm"),
-];
-const RISCV: &[Tool<'static>] = &[
-    ("make", "make"),
-    ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
-    ("qemu-system-riscv32", "qemu-system-misc"),
-];
-
-static CORES: [Core; 7] = [
-    Core { name: "cortex-m0", target: "thumbv6m-none-eabi", tools: ARM },
-    Core { name: "cortex-m3", target: "thumbv7m-none-eabi", tools: ARM },
-    Core { name: "cortex-m4f", target: "thumbv7em-none-eabihf", tools: ARM },
-    Core { name: "cortex-m7", target: "thumbv7em-none-eabihf", tools: ARM },
-    Core { name: "cortex-m33", target: "thumbv8m.main-none-eabihf", tools: ARM },
-    Core { name: "rv32imac", target: "riscv32imac-unknown-none-elf", tools: RISCV },
-    Core { name: "rv32imafc", target: "riscv32imafc-unknown-none-elf", tools: RISCV },
-];
-
-/// The names of the cores.
+/// The names of the cores, which are also those of c_examples/firmware/Makefile.
 pub(crate) fn core_names() -> impl Iterator<Item = &'static str> {
-    CORES.iter().map(|core| core.name)
+    BOARDS.iter().map(|board| board.core)
 }
 
 pub(crate) fn steps() -> Vec<Step> {
@@ -53,37 +25,31 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("firmware: digits are up to date", |_| digits::run(true)),
         Step::new("firmware: host", |sh| host(sh).map(drop)),
     ];
-    steps.extend(CORES.iter().map(|core| {
-        Step::new(format!("firmware: {}", core.name), |sh| {
-            let (run, expected) = (core.run(sh)?, expected()?);
+    steps.extend(BOARDS.iter().map(|board| {
+        Step::new(format!("firmware: {}", board.core), |sh| {
+            let (run, expected) = (Run::of(board, sh)?, expected()?);
             println!("{}", table(&expected, slice::from_ref(&run)));
             run.check(&expected)
         })
     }));
     steps.push(Step::new("firmware: Rust, host", rust_on_host));
-    steps.extend(
-        CORES.iter().filter(|core| IN_RUST.contains(&core.name)).map(|core| {
-            Step::new(format!("firmware: Rust, {}", core.name), |sh| core.run_rust(sh))
-        }),
-    );
+    // The smallest core is enough.
+    steps.push(Step::new("firmware: Rust, cortex-m0", |sh| rust_on_board(sh, &board::M0)));
     steps
 }
-
-/// The core on which the program in Rust is run: the smallest.
-const IN_RUST: [&str; 1] = ["cortex-m0"];
 
 /// Runs the program for these cores (all, if none is named), next to the host.
 pub(crate) fn run(sh: &Shell, names: &[String]) -> Result<()> {
     let host = host(sh)?;
-    let chosen = |core: &&Core| names.is_empty() || names.iter().any(|name| name == core.name);
+    let chosen = |board: &&Board| names.is_empty() || names.iter().any(|name| name == board.core);
     let mut runs = Vec::new();
     let mut missing = Vec::new();
-    for core in CORES.iter().filter(chosen) {
-        match core.run(sh) {
+    for board in BOARDS.iter().filter(chosen) {
+        match Run::of(board, sh) {
             Ok(run) => runs.push(run),
             Err(error) => match error.downcast::<Skip>() {
-                Ok(skip) => missing.push(format!("{} {skip}", core.name)),
-                Err(error) => return Err(error.context(core.name)),
+                Ok(skip) => missing.push(format!("{} {skip}", board.core)),
+                Err(error) => return Err(error.context(board.core)),
             },
         }
     }
@@ -170,17 +136,20 @@ struct Run {
     program: PathBuf,
 }
 
-impl Core {
-    fn run(&self, sh: &Shell) -> Result<Run> {
-        tools::need(self.tools)?;
-        let library = dist::library(sh, dist::target(self.target)?, false)?;
-        let output = make(sh, self.name, &library)?;
+impl Run {
+    /// Builds and runs the program in C.
+    fn of(board: &Board, sh: &Shell) -> Result<Self> {
+        tools::need(&[("make", "make")])?;
+        board.need_all()?;
+        let core = board.core;
+        let library = dist::library(sh, dist::target(board.target)?, false)?;
+        let output = make(sh, core, &library)?;
         let stack = output.lines().find_map(|line| line.strip_prefix("# stack: "));
         let stack = stack.and_then(|words| words.split(' ').next()).context("no stack printed")?;
         let (program, map) = ("firmware.elf", "firmware.map");
-        let folder = build().join(self.name);
-        Ok(Run {
-            core: self.name,
+        let folder = build().join(core);
+        Ok(Self {
+            core,
             stack_used: stack.parse()?,
             output: output
                 .lines()
@@ -190,27 +159,20 @@ impl Core {
             program: folder.join(program),
         })
     }
+}
 
-    /// Builds and runs the program in Rust, and compares what it prints.
-    fn run_rust(&self, sh: &Shell) -> Result<()> {
-        tools::need(&[*self.tools.last().context("no emulator")?])?;
-        let toolchain = Toolchain::find(sh, self.target)?;
-        let _folder = sh.push_dir(rust_folder());
-        let mut cargo =
-            toolchain.cargo(sh, "run", self.target, "core").args(["--release", "--locked"]);
-        if matches!(toolchain, Toolchain::Debian) {
-            // Debian's compiler comes without a linker for these targets.
-            tools::need(&[("ld.lld", "lld")])?;
-            let target = self.target.to_uppercase().replace(['-', '.'], "_");
-            cargo = cargo.env(format!("CARGO_TARGET_{target}_LINKER"), "ld.lld");
-        }
-        let output = cargo.read()?;
-        if let Some(difference) = difference(&output, &expected()?) {
-            bail!("the program in Rust differs from the C program: {difference}");
-        }
-        println!("{} lines, as from the C program", output.lines().count());
-        Ok(())
+/// Builds and runs the program in Rust, and compares what it prints.
+fn rust_on_board(sh: &Shell, board: &Board) -> Result<()> {
+    board.need_emulator()?;
+    let toolchain = Toolchain::find(sh, board.target)?;
+    let _folder = sh.push_dir(rust_folder());
+    let cargo = toolchain.cargo(sh, "run", board.target, "core").args(["--release", "--locked"]);
+    let output = cargo.read()?;
+    if let Some(difference) = difference(&output, &expected()?) {
+        bail!("the program in Rust differs from the C program: {difference}");
     }
+    println!("{} lines, as from the C program", output.lines().count());
+    Ok(())
 }
 
 /// The tests of the program in Rust, one of which expects the text that the C program prints.
@@ -228,10 +190,6 @@ fn rust_folder() -> PathBuf {
 const FLASH: &[&str] = &[".text", ".rodata", ".data"];
 const STATIC: &[&str] = &[".data", ".bss"];
 
-/// Functions that a program without allocation and without panics has no use for.
-const UNWANTED: [&str; 6] =
-    ["9panicking", "4core3fmt", "rust_begin_unwind", "__rust_alloc", "5alloc", "malloc"];
-
 impl Run {
     /// Fails unless it printed this, in 16 KB of RAM, without unwanted functions.
     fn check(&self, expected: &str) -> Result<()> {
@@ -241,14 +199,7 @@ impl Run {
         }
         let ram = self.map.size(STATIC) + self.map.size(&[".stack"]);
         ensure!(ram <= 16 * 1024, "{core}: {ram} bytes of RAM are more than 16 KB");
-        let bytes = fs::read(&self.program)?;
-        let program = object::File::parse(&*bytes)?;
-        ensure!(program.symbol_by_name("main").is_some(), "{core}: no symbols to look at");
-        for name in program.symbols().filter_map(|symbol| symbol.name().ok()) {
-            let unwanted = UNWANTED.iter().any(|part| name.contains(part));
-            ensure!(!unwanted, "{core}: the program has {name}");
-        }
-        Ok(())
+        linked::ensure_without(&self.program, linked::UNWANTED)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, bail, ensure};
 use xshell::{Cmd, Shell, cmd};
 
-use crate::linux::{SOME_TESTS, named};
+use crate::linux::SOME_TESTS;
 use crate::suite::{Skip, Step};
 use crate::{clib, header, target_dir, tools};
 
@@ -16,7 +16,7 @@ pub(crate) fn steps() -> Vec<Step> {
         // What differs is how instruction sets are found, and one root.
         Step::new("tests: gradstep without std", |sh| {
             let test = cmd!(sh, "cargo test -p gradstep --no-default-features --features capi");
-            tests(test.arg("--lib").args(named(SOME_TESTS)).env("GRADSTEP_EVERY", "5"))
+            tests(test.arg("--lib").args(tools::named(SOME_TESTS)).env("GRADSTEP_EVERY", "5"))
         }),
         Step::new("tests: every root of soft floats, and many quotients", |sh| {
             Ok(cmd!(sh, "cargo test -p gradstep --lib -- --ignored").run()?)

@@ -1,12 +1,37 @@
 //! What a linker would take from a static library for one function of it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use object::read::archive::ArchiveFile;
 use object::{
     File, Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex, SectionKind,
 };
+
+/// Parts of the names of what a step has no use for: panics, formatting, memory from the heap.
+pub(crate) const UNWANTED: [&str; 6] =
+    ["9panicking", "4core3fmt", "rust_begin_unwind", "__rust_alloc", "5alloc", "malloc"];
+
+/// And of what copies structs.
+pub(crate) const COPIES: [&str; 2] = ["memcpy", "memmove"];
+
+/// Fails if a program has a function whose name contains one of these parts.
+pub(crate) fn ensure_without<'a>(
+    program: &Path,
+    unwanted: impl IntoIterator<Item = &'a str> + Clone,
+) -> Result<()> {
+    let shown = program.display();
+    let bytes = fs::read(program).with_context(|| shown.to_string())?;
+    let file = File::parse(&*bytes)?;
+    ensure!(file.symbol_by_name("main").is_some(), "{shown}: no symbols to look at");
+    for name in file.symbols().filter_map(|symbol| symbol.name().ok()) {
+        let found = unwanted.clone().into_iter().any(|part| name.contains(part));
+        ensure!(!found, "{shown} has {name}");
+    }
+    Ok(())
+}
 
 /// A static library's objects.
 pub(crate) struct Library<'a> {

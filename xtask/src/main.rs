@@ -1,6 +1,7 @@
 //! The project's own chores, as `cargo xtask <chore>`.
 
 mod abi;
+mod board;
 mod budget;
 mod clib;
 mod conformance;

@@ -8,7 +8,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::host::{REQUIRE_BACKENDS, instruction_sets_here};
 use crate::suite::{Skip, Step};
-use crate::tools::{self, Nightly};
+use crate::tools::{self, Nightly, named};
 use crate::{clib, target_dir};
 
 pub(crate) fn steps() -> Vec<Step> {
@@ -63,7 +63,6 @@ fn address(sh: &Shell) -> Result<()> {
             .env("CARGO_TARGET_DIR", target_dir().join("sanitize/address"))
             // Where compiling and running take the least time together.
             .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
-            .env("CARGO_PROFILE_TEST_DEBUG", "line-tables-only")
     };
     let too_far = "AddressSanitizer: heap-buffer-overflow";
     expect_report(wrong(cargo_test(), "kernel_writes_too_far"), too_far)?;
@@ -71,16 +70,12 @@ fn address(sh: &Shell) -> Result<()> {
     expect_report(wrong(cargo_test(), "c_overflows"), "runtime error: signed integer overflow")?;
     Ok(cargo_test()
         .args(["-p", "gradstep", "-p", "c-tests", "--features", "gradstep/capi"])
-        .args(["equivalence", "errors", "pages", "special", "layout", "steps"].map(test).concat())
+        .args(named(&["equivalence", "errors", "pages", "special", "layout", "steps"]))
         .arg("--no-fail-fast")
         .env(REQUIRE_BACKENDS, instruction_sets_here().join(","))
         // One variant in so many: their loops are the same, and there are hundreds.
         .env("GRADSTEP_EVERY", "29")
         .run()?)
-}
-
-fn test(name: &str) -> [&str; 2] {
-    ["--test", name]
 }
 
 /// The C tests on a processor that Valgrind makes up: it has AVX2, and no AVX-512.
@@ -89,14 +84,14 @@ fn valgrind(sh: &Shell) -> Result<()> {
     if !instruction_sets_here().contains(&"avx2") {
         bail!(Skip("needs a processor with avx2".into()));
     }
-    let runner = format!("CARGO_TARGET_{}_RUNNER", tools::host().to_uppercase().replace('-', "_"));
+    let runner = tools::cargo_target(&tools::host(), "RUNNER");
     let cargo_test = || cmd!(sh, "cargo test").env(&runner, "valgrind --quiet --error-exitcode=99");
     expect_report(wrong(cargo_test(), "kernel_writes_too_far"), "Invalid write")?;
     let nobody = "Conditional jump or move depends on uninitialised value";
     expect_report(wrong(cargo_test(), "kernel_reads_nothing"), nobody)?;
     Ok(cargo_test()
         .args(["-p", "c-tests", "--no-fail-fast"])
-        .args(["errors", "steps"].map(test).concat())
+        .args(named(&["errors", "steps"]))
         .args(["--", "--nocapture"])
         .env(REQUIRE_BACKENDS, "scalar,avx2")
         .run()?)

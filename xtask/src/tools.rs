@@ -33,11 +33,17 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// The linker that rustup installs with a compiler, or LLVM's by this name.
-pub(crate) fn lld(sh: &Shell, program: &str) -> Result<PathBuf> {
+/// A program that rustup installs with a compiler, if it is there.
+pub(crate) fn of_rustup(sh: &Shell, program: &str) -> Result<Option<PathBuf>> {
     let libraries = cmd!(sh, "rustc --print target-libdir").quiet().read()?;
-    let rustup = PathBuf::from(libraries).with_file_name("bin").join("rust-lld");
-    let linker = Some(rustup).filter(|file| file.is_file()).or_else(|| find(program));
+    let file = PathBuf::from(libraries).with_file_name("bin").join(program);
+    Ok(Some(file).filter(|file| file.is_file()))
+}
+
+/// The linker for a target whose compiler brings none: rustup's, or LLVM's.
+fn linker(sh: &Shell, target: &str) -> Result<PathBuf> {
+    let program = if target.starts_with("wasm") { "wasm-ld" } else { "ld.lld" };
+    let linker = of_rustup(sh, "rust-lld")?.or_else(|| find(program));
     Ok(linker.ok_or_else(|| Skip(format!("needs {program} (Debian: apt-get install lld)")))?)
 }
 
@@ -52,7 +58,10 @@ pub(crate) enum Toolchain {
     InUse,
     /// Debian's, which comes with the library's source and builds it. Apart from that of the first
     /// kind in `target/cross`, as two compilers would rebuild each other's work.
-    Debian,
+    ///
+    /// It has no linker for microcontrollers and WebAssembly. One is named also where nothing is linked:
+    /// cargo builds all anew, the library too, when another one is named.
+    Debian { linker: Option<PathBuf> },
 }
 
 impl Toolchain {
@@ -63,7 +72,9 @@ impl Toolchain {
             return Ok(Self::InUse);
         }
         if debian_builds_std(sh) {
-            return Ok(Self::Debian);
+            let has_none = target.contains("-none-") || target.starts_with("wasm");
+            let linker = has_none.then(|| linker(sh, target)).transpose()?;
+            return Ok(Self::Debian { linker });
         }
         bail!(Skip(format!(
             "needs a standard library for {target} (rustup target add {target}; \
@@ -76,7 +87,7 @@ impl Toolchain {
         match self {
             Self::InUse => Ok(cmd!(sh, "rustc --version").quiet().read()?.contains("nightly")),
             // As `cargo` below tells it to.
-            Self::Debian => Ok(true),
+            Self::Debian { .. } => Ok(true),
         }
     }
 
@@ -88,25 +99,21 @@ impl Toolchain {
         target: &str,
         std: &str,
     ) -> Cmd<'a> {
-        let mut cargo = match self {
+        let cargo = match self {
             Self::InUse => cmd!(sh, "cargo {subcommand}"),
-            Self::Debian => cmd!(sh, "/usr/bin/cargo {subcommand} -Zbuild-std={std}")
-                .env("RUSTC", "/usr/bin/rustc")
-                .env("RUSTDOC", "/usr/bin/rustdoc")
-                // Else -Z is refused: the library's source is of the same release, so it fits.
-                .env("RUSTC_BOOTSTRAP", "1")
-                // Set by cargo for this program, and it names the other compiler's libraries.
-                .env_remove("LD_LIBRARY_PATH")
-                .env("CARGO_TARGET_DIR", target_dir().join("cross")),
+            Self::Debian { linker } => {
+                let linker = linker.iter().map(|linker| (cargo_target(target, "LINKER"), linker));
+                cmd!(sh, "/usr/bin/cargo {subcommand} -Zbuild-std={std}")
+                    .env("RUSTC", "/usr/bin/rustc")
+                    .env("RUSTDOC", "/usr/bin/rustdoc")
+                    // Else -Z is refused: the library's source is of the same release, so it fits.
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    // Set by cargo for this program, and it names the other compiler's libraries.
+                    .env_remove("LD_LIBRARY_PATH")
+                    .env("CARGO_TARGET_DIR", target_dir().join("cross"))
+                    .envs(linker)
+            }
         };
-        // Debian's compiler brings no linker for microcontrollers. It is named also where nothing is
-        // linked, since cargo builds all anew, the library too, when another one is named.
-        if matches!(self, Self::Debian)
-            && target.contains("-none-")
-            && let Ok(linker) = lld(sh, "ld.lld")
-        {
-            cargo = cargo.env(cargo_target(target, "LINKER"), linker);
-        }
         cargo.arg("--target").arg(target)
     }
 
@@ -114,10 +121,15 @@ impl Toolchain {
     pub(crate) fn output(&self, target: &str, profile: &str) -> PathBuf {
         let top = match self {
             Self::InUse => target_dir(),
-            Self::Debian => target_dir().join("cross"),
+            Self::Debian { .. } => target_dir().join("cross"),
         };
         top.join(target).join(profile)
     }
+}
+
+/// Cargo's options for these tests alone.
+pub(crate) fn named(tests: &[&'static str]) -> Vec<&'static str> {
+    tests.iter().flat_map(|test| ["--test", test]).collect()
 }
 
 /// This machine's target, for what is built for it by name.

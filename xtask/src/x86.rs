@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
 use crate::host::REQUIRE_BACKENDS;
-use crate::linux::{SOME_TESTS, named};
+use crate::linux::SOME_TESTS;
 use crate::suite::Step;
 use crate::{clib, root, target_dir, tools};
 
@@ -52,7 +52,7 @@ const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 fn without_avx(sh: &Shell) -> Result<()> {
     tools::need(QEMU)?;
     Ok(cmd!(sh, "cargo test -p gradstep --lib --no-fail-fast")
-        .args(named(SOME_TESTS))
+        .args(tools::named(SOME_TESTS))
         .env(RUNNER, "qemu-x86_64 -cpu Nehalem")
         .env(REQUIRE_BACKENDS, "scalar")
         .env("GRADSTEP_EVERY", "9")
@@ -105,7 +105,7 @@ fn with_std(sh: &Shell) -> Result<PathBuf> {
 }
 
 /// What Rust's standard library is linked with.
-const STD_NEEDS: &[&str] = &["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
+pub(crate) const STD_NEEDS: &[&str] = &["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 
 fn compile(sh: &Shell, library: &Path, others: &[&str], program: &Path) -> Result<()> {
     let tests = root().join("tests/c");
