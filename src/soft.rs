@@ -83,6 +83,12 @@ fn parts(magnitude: u32) -> (u32, i32) {
     (magnitude << shift, 1 - shift as i32)
 }
 
+/// Whether these are the bits of a zero, an infinity or a NaN, or have a sign.
+#[inline(always)]
+fn is_special(bits: u32) -> bool {
+    bits.wrapping_sub(1) >= INFINITY - 1
+}
+
 /// The product, correctly rounded.
 #[inline(never)]
 fn mul(x: f32, y: f32) -> f32 {
@@ -132,7 +138,7 @@ static INVERSE_ROOTS: [u8; 96] = {
 #[inline(never)]
 fn sqrt(x: f32) -> f32 {
     let bits = x.to_bits();
-    if bits.wrapping_sub(1) >= INFINITY - 1 {
+    if is_special(bits) {
         // Zeros and infinity are their own roots; what is negative has none, nor has a NaN.
         return if bits << 1 == 0 || bits == INFINITY { x } else { f32::NAN };
     }
@@ -183,7 +189,7 @@ static INVERSES: [u8; 64] = {
 fn div(x: f32, y: f32) -> f32 {
     let sign = (x.to_bits() ^ y.to_bits()) & SIGN;
     let (x, y) = (x.to_bits() & !SIGN, y.to_bits() & !SIGN);
-    if x.wrapping_sub(1) >= INFINITY - 1 || y.wrapping_sub(1) >= INFINITY - 1 {
+    if is_special(x) || is_special(y) {
         let nan = x > INFINITY || y > INFINITY || x == y;
         let zero = x == 0 || y == INFINITY;
         let magnitude = if zero { 0 } else { INFINITY };
