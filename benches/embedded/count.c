@@ -124,7 +124,6 @@ typedef int run(size_t n, uint64_t t);
 #undef CASE
 #undef hyper
 
-#if !defined(NO_ROOT)
 #define CASE(name, type, setup, call, loop)                                                                            \
     static int loop_##name(size_t n, uint64_t t) {                                                                     \
         (void)t;                                                                                                       \
@@ -133,7 +132,6 @@ typedef int run(size_t n, uint64_t t);
     }
 #include "cases.h"
 #undef CASE
-#endif
 
 /* Instructions of a number of calls of one length. */
 static uint32_t instructions(run *run, size_t n) {
@@ -182,22 +180,15 @@ static void report(const char *name, run *step, run *loop) {
     add_to_hash(p);
     print(" ");
     print_unsigned(stack(step));
-    if (loop != NULL) {
-        print_counts(loop);
-    }
+    print_counts(loop);
     print("\n");
 }
 
 int main(void) {
     calibrate();
-#if defined(NO_ROOT)
-#define LOOP(name) NULL
-#else
-#define LOOP(name) loop_##name
-#endif
 #define CASE(name, type, setup, call, loop)                                                                            \
     prepare_##name();                                                                                                  \
-    report(#name, step_##name, LOOP(name));
+    report(#name, step_##name, loop_##name);
 #include "cases.h"
     print("hash ");
     print_hex((uint32_t)(hash >> 32), 8);
