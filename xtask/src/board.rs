@@ -12,7 +12,7 @@ use crate::tools::{self, Tool};
 /// A board, and how its processor's code is compiled.
 #[derive(Clone, Copy)]
 pub(crate) struct Board {
-    /// Its memories are in c_examples/firmware/board/<core>.ld.
+    /// Its memories are in `c_examples/firmware/board/<core>.ld`.
     pub(crate) core: &'static str,
     /// Rust's name of such processors.
     pub(crate) target: &'static str,
