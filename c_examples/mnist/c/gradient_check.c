@@ -4,6 +4,7 @@
 #define REAL double
 #define net_lenet check_lenet
 #define net_tf check_tf
+#define net_macs check_macs
 #define net_init check_init
 #define net_forward check_forward
 #define net_backward check_backward

@@ -119,6 +119,19 @@ void net_tf(net *n) {
     add_dense(n, "dense2", CLASSES);
 }
 
+uint64_t net_macs(const net *n) {
+    uint64_t macs = 0;
+    for (size_t i = 0; i < n->layer_count; i++) {
+        const layer *l = &n->layers[i];
+        if (l->kind == LAYER_CONV) {
+            macs += (uint64_t)volume(l->out) * l->in.channels * KERNEL * KERNEL;
+        } else if (l->kind == LAYER_DENSE) {
+            macs += (uint64_t)volume(l->out) * volume(l->in);
+        }
+    }
+    return macs;
+}
+
 void net_init(const net *n, uint64_t seed, real *params) {
     rng r = rng_stream(seed, STREAM_WEIGHTS);
     for (size_t i = 0; i < n->tensor_count; i++) {

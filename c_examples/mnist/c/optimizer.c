@@ -2,6 +2,7 @@
 
 #include "gradstep.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ struct optimizer {
     optimizer_kind kind;
     uint64_t t;
     size_t tensor_count;
+    size_t param_count;
     float *state; /* MAX_STATES arrays as long as the parameters */
     union {
         gradstep_sgd sgd;
@@ -37,8 +39,16 @@ static bool check(int32_t status, failure *why) {
     return fail(why, "%s %s", gradstep_status_argument(status), gradstep_status_message(status));
 }
 
-/* The hyperparameters: the preset, with the rate that the user chose. */
-static int32_t configure(optimizer *o, int32_t preset, double lr) {
+static void replace(double *value, double by) {
+    if (!isnan(by)) {
+        *value = by;
+    }
+}
+
+/* The hyperparameters: the preset, with what the user chose. */
+static int32_t configure(optimizer *o, const optimizer_settings *s) {
+    const int32_t preset = s->preset;
+    const double lr = s->lr;
     int32_t status;
     switch (o->kind) {
     case OPTIMIZER_SGD:
@@ -56,22 +66,29 @@ static int32_t configure(optimizer *o, int32_t preset, double lr) {
     case OPTIMIZER_ADAGRAD:
         status = gradstep_adagrad_preset(&o->hyper.adagrad, preset);
         o->hyper.adagrad.lr = lr;
+        replace(&o->hyper.adagrad.eps, s->eps);
+        replace(&o->hyper.adagrad.initial_accumulator_value, s->initial);
         return status;
     case OPTIMIZER_RMSPROP:
         status = gradstep_rmsprop_preset(&o->hyper.rmsprop, preset);
         o->hyper.rmsprop.lr = lr;
+        replace(&o->hyper.rmsprop.eps, s->eps);
+        replace(&o->hyper.rmsprop.initial_square_avg, s->initial);
         return status;
     case OPTIMIZER_ADADELTA:
         status = gradstep_adadelta_preset(&o->hyper.adadelta, preset);
         o->hyper.adadelta.lr = lr;
+        replace(&o->hyper.adadelta.eps, s->eps);
         return status;
     case OPTIMIZER_ADAM:
         status = gradstep_adam_preset(&o->hyper.adam, preset);
         o->hyper.adam.lr = lr;
+        replace(&o->hyper.adam.eps, s->eps);
         return status;
     case OPTIMIZER_ADAMW:
         status = gradstep_adamw_preset(&o->hyper.adamw, preset);
         o->hyper.adamw.lr = lr;
+        replace(&o->hyper.adamw.eps, s->eps);
         return status;
     }
     return GRADSTEP_OK;
@@ -110,14 +127,14 @@ static int32_t enter(optimizer *o, size_t i, size_t n, float *param, const float
     return GRADSTEP_OK;
 }
 
-optimizer *optimizer_create(int32_t kind, int32_t preset, double lr, float *params, const float *gradient,
+optimizer *optimizer_create(optimizer_settings settings, float *params, const float *gradient,
                             const optimizer_tensor *tensors, size_t tensor_count, failure *why) {
     if (tensor_count > MAX_TENSORS) {
         fail(why, "optimizer: %zu tensors, at most %d", tensor_count, MAX_TENSORS);
         return NULL;
     }
-    if (kind < OPTIMIZER_SGD || kind > OPTIMIZER_ADAMW) {
-        fail(why, "optimizer: no such rule: %ld", (long)kind);
+    if (settings.kind < OPTIMIZER_SGD || settings.kind > OPTIMIZER_ADAMW) {
+        fail(why, "optimizer: no such rule: %ld", (long)settings.kind);
         return NULL;
     }
     size_t total = 0;
@@ -132,10 +149,11 @@ optimizer *optimizer_create(int32_t kind, int32_t preset, double lr, float *para
         fail(why, "optimizer: out of memory");
         return NULL;
     }
-    o->kind = (optimizer_kind)kind;
+    o->kind = (optimizer_kind)settings.kind;
     o->tensor_count = tensor_count;
+    o->param_count = total;
     o->state = state;
-    bool good = check(configure(o, preset, lr), why);
+    bool good = check(configure(o, &settings), why);
     for (size_t i = 0; good && i < tensor_count; i++) {
         const size_t n = tensors[i].count;
         const size_t at = tensors[i].offset;
@@ -189,6 +207,15 @@ bool optimizer_step(optimizer *o, double lr, failure *why) {
         break;
     }
     return check(status, why);
+}
+
+bool optimizer_copy(optimizer *to, const optimizer *from, failure *why) {
+    if (to->kind != from->kind || to->param_count != from->param_count) {
+        return fail(why, "optimizer: cannot take over the state of another kind, or of other parameters");
+    }
+    to->t = from->t;
+    memcpy(to->state, from->state, MAX_STATES * from->param_count * sizeof *from->state);
+    return true;
 }
 
 bool optimizer_force_backend(const char *name, failure *why) {

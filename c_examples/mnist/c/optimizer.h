@@ -28,19 +28,29 @@ typedef struct {
     size_t offset, count;
 } optimizer_tensor;
 
-typedef struct optimizer optimizer;
-
 /*
  * `preset` is one of gradstep's GRADSTEP_PRESET_*: the defaults and the conventions of PyTorch, Keras and so on. The
- * momentum of `momentum` and `nesterov` is the preset's, or 0.9 where the preset has none. `params` and `gradient` are
- * the arrays that each step reads and updates.
+ * momentum of `momentum` and `nesterov` is the preset's, or 0.9 where the preset has none. `eps` and `initial` replace
+ * the preset's, NaN leaves them: `initial` is where the average of squares (RMSProp) or their sum (AdaGrad) starts;
+ * optimizers without one ignore it, as gradient descent and momentum ignore both.
  */
-optimizer *optimizer_create(int32_t kind, int32_t preset, double lr, float *params, const float *gradient,
+typedef struct {
+    int32_t kind, preset;
+    double lr, eps, initial;
+} optimizer_settings;
+
+typedef struct optimizer optimizer;
+
+/* `params` and `gradient` are the arrays that each step reads and updates. */
+optimizer *optimizer_create(optimizer_settings settings, float *params, const float *gradient,
                             const optimizer_tensor *tensors, size_t tensor_count, failure *why);
 void optimizer_destroy(optimizer *o);
 
 /* One step at this rate. The step counter is part of the optimizer: the first step is 1. */
 bool optimizer_step(optimizer *o, double lr, failure *why);
+
+/* Takes over another's state and step counter; both must have been created alike, but for the rate. */
+bool optimizer_copy(optimizer *to, const optimizer *from, failure *why);
 
 /* Makes gradstep use one instruction set ("scalar", "avx2", ...); fails where the machine lacks it. */
 bool optimizer_force_backend(const char *name, failure *why);

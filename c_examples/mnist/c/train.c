@@ -1,17 +1,25 @@
 #include "train.h"
 
-#include "optimizer.h"
 #include "rng.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What one shard of a batch works with; no two shards share memory that either writes. */
+/* What one shard of a batch adds up. */
 typedef struct {
-    lanes *values, *slopes;
     float *gradient;
     score score;
 } shard;
+
+/*
+ * Where a shard computes. One that is done leaves it to the next: a single thread then always works in the same one,
+ * which stays in its cache.
+ */
+typedef struct {
+    atomic_flag taken;
+    lanes *values, *slopes;
+} workspace;
 
 struct trainer {
     net net;
@@ -19,8 +27,10 @@ struct trainer {
     train_settings settings;
     float *params, *gradient;
     shard shards[SHARDS];
+    workspace workspaces[SHARDS]; /* no more shards than that run at a time */
     uint32_t *order;
     rng order_rng;
+    size_t place; /* in `order`: where the next batch begins */
     optimizer *optimizer;
     uint64_t step, epoch;
     double optimizer_seconds;
@@ -63,11 +73,24 @@ static void load(const batch *b, size_t first, size_t count, lanes *values, uint
     }
 }
 
+static workspace *take_workspace(trainer *t) {
+    for (size_t i = 0;; i = (i + 1) % SHARDS) {
+        if (!atomic_flag_test_and_set(&t->workspaces[i].taken)) {
+            return &t->workspaces[i];
+        }
+    }
+}
+
+static void give_back(workspace *w) {
+    atomic_flag_clear(&w->taken);
+}
+
 /* The groups are dealt to the shards in contiguous runs, whose bounds depend on the batch size alone. */
 static void run_shard(void *context, size_t index) {
     const batch *b = context;
     trainer *t = b->trainer;
     shard *own = &t->shards[index];
+    workspace *work = take_workspace(t);
     own->score = (score){0};
     if (b->learn) {
         memset(own->gradient, 0, t->net.param_count * sizeof *own->gradient);
@@ -78,17 +101,18 @@ static void run_shard(void *context, size_t index) {
         const size_t first = g * LANES;
         const size_t count = b->count - first < LANES ? b->count - first : LANES;
         uint8_t labels[LANES];
-        load(b, first, count, own->values, labels);
+        load(b, first, count, work->values, labels);
         if (b->learn) {
             const dropout drop = {b->dropout_key, first};
-            net_forward(&t->net, t->params, own->values, &drop);
-            net_score(&t->net, own->values, labels, count, 1.0 / (double)b->count, own->slopes, &own->score);
-            net_backward(&t->net, t->params, own->values, own->slopes, &drop, own->gradient);
+            net_forward(&t->net, t->params, work->values, &drop);
+            net_score(&t->net, work->values, labels, count, 1.0 / (double)b->count, work->slopes, &own->score);
+            net_backward(&t->net, t->params, work->values, work->slopes, &drop, own->gradient);
         } else {
-            net_forward(&t->net, t->params, own->values, NULL);
-            net_score(&t->net, own->values, labels, count, 1.0, NULL, &own->score);
+            net_forward(&t->net, t->params, work->values, NULL);
+            net_score(&t->net, work->values, labels, count, 1.0, NULL, &own->score);
         }
     }
+    give_back(work);
 }
 
 static score run_batch(batch *b) {
@@ -129,10 +153,12 @@ static bool allocate(trainer *t, failure *why) {
     bool good = t->params != NULL && t->gradient != NULL && t->order != NULL;
     for (size_t i = 0; i < SHARDS; i++) {
         shard *s = &t->shards[i];
-        s->values = new_lanes(activations);
-        s->slopes = new_lanes(activations);
+        workspace *w = &t->workspaces[i];
         s->gradient = calloc(params, sizeof *s->gradient);
-        good = good && s->values != NULL && s->slopes != NULL && s->gradient != NULL;
+        w->values = new_lanes(activations);
+        w->slopes = new_lanes(activations);
+        atomic_flag_clear(&w->taken);
+        good = good && s->gradient != NULL && w->values != NULL && w->slopes != NULL;
     }
     return good || fail(why, "out of memory for %zu weights and %zu digits", params, t->train.count);
 }
@@ -163,8 +189,7 @@ trainer *trainer_create(digits train, train_settings settings, failure *why) {
         tensors[i] = (optimizer_tensor){n->tensors[i].offset, n->tensors[i].count};
     }
     if (allocate(t, why)) {
-        t->optimizer = optimizer_create(settings.optimizer, settings.preset, settings.lr, t->params, t->gradient,
-                                        tensors, n->tensor_count, why);
+        t->optimizer = optimizer_create(settings.optimizer, t->params, t->gradient, tensors, n->tensor_count, why);
     }
     if (t->optimizer == NULL) {
         trainer_destroy(t);
@@ -175,6 +200,7 @@ trainer *trainer_create(digits train, train_settings settings, failure *why) {
     for (size_t i = 0; i < train.count; i++) {
         t->order[i] = (uint32_t)i;
     }
+    t->place = train.count; /* the first batch begins an epoch */
     return t;
 }
 
@@ -183,9 +209,9 @@ void trainer_destroy(trainer *t) {
         return;
     }
     for (size_t i = 0; i < SHARDS; i++) {
-        free(t->shards[i].values);
-        free(t->shards[i].slopes);
         free(t->shards[i].gradient);
+        free(t->workspaces[i].values);
+        free(t->workspaces[i].slopes);
     }
     optimizer_destroy(t->optimizer);
     free(t->order);
@@ -196,42 +222,63 @@ void trainer_destroy(trainer *t) {
 
 /* The rate of the step after `step` others. */
 static double rate(const train_settings *s, uint64_t step) {
+    const double lr = s->optimizer.lr;
     if (s->decay_steps == 0) {
-        return s->lr;
+        return lr;
     }
-    return step < s->decay_steps ? s->lr * (1.0 - (double)step / (double)s->decay_steps) : 0.0;
+    return step < s->decay_steps ? lr * (1.0 - (double)step / (double)s->decay_steps) : 0.0;
 }
 
-static bool train_batch(trainer *t, const train_host *host, size_t first, size_t count, score *out, failure *why) {
+static bool train_batch(trainer *t, const train_host *host, size_t count, score *out, failure *why) {
     rng dropout_rng = rng_stream(t->settings.seed + t->step, STREAM_DROPOUT);
-    batch b = {t, host, t->train, t->order + first, count, true, rng_next(&dropout_rng)};
+    batch b = {t, host, t->train, t->order + t->place, count, true, rng_next(&dropout_rng)};
     *out = run_batch(&b);
     add_gradients(t, shard_count(&b));
     const double lr = rate(&t->settings, t->step);
     const double start = host->seconds(host->context);
     const bool good = optimizer_step(t->optimizer, lr, why);
     t->optimizer_seconds += host->seconds(host->context) - start;
+    t->place += count;
     t->step++;
     return good;
 }
 
-bool trainer_epoch(trainer *t, const train_host *host, failure *why) {
-    t->epoch++;
-    rng_shuffle(&t->order_rng, t->order, t->train.count);
-    for (size_t first = 0; first < t->train.count; first += t->settings.batch_size) {
-        const size_t rest = t->train.count - first;
-        const size_t count = rest < t->settings.batch_size ? rest : t->settings.batch_size;
+bool trainer_steps(trainer *t, uint64_t count, const train_host *host, failure *why) {
+    for (uint64_t i = 0; i < count; i++) {
+        if (t->place == t->train.count) {
+            t->epoch++;
+            t->place = 0;
+            rng_shuffle(&t->order_rng, t->order, t->train.count);
+        }
+        const size_t rest = t->train.count - t->place;
+        const size_t size = rest < t->settings.batch_size ? rest : t->settings.batch_size;
         score sum;
-        if (!train_batch(t, host, first, count, &sum, why)) {
+        if (!train_batch(t, host, size, &sum, why)) {
             return false;
         }
-        const batch_report report = {t->step, t->epoch, sum.loss / (double)count, (double)sum.correct / (double)count,
+        const batch_report report = {t->step, t->epoch, sum.loss / (double)size, (double)sum.correct / (double)size,
                                      t->optimizer_seconds};
         if (!host->after_batch(host->context, &report)) {
             break;
         }
     }
     return true;
+}
+
+bool trainer_copy(trainer *to, const trainer *from, failure *why) {
+    if (to->net.param_count != from->net.param_count) {
+        return fail(why, "trainer: cannot take over the weights of another network");
+    }
+    if (!optimizer_copy(to->optimizer, from->optimizer, why)) {
+        return false;
+    }
+    memcpy(to->params, from->params, from->net.param_count * sizeof *from->params);
+    to->step = from->step;
+    return true;
+}
+
+void trainer_set_lr(trainer *t, double lr) {
+    t->settings.optimizer.lr = lr;
 }
 
 evaluation trainer_evaluate(trainer *t, const train_host *host, digits test) {
@@ -246,4 +293,8 @@ uint64_t trainer_hash(const trainer *t) {
 
 size_t trainer_param_count(const trainer *t) {
     return t->net.param_count;
+}
+
+uint64_t trainer_macs(const trainer *t) {
+    return net_macs(&t->net);
 }

@@ -13,6 +13,7 @@
 #include "failure.h"
 #include "idx.h"
 #include "net.h"
+#include "optimizer.h"
 
 enum { SHARDS = 8 };
 
@@ -38,7 +39,7 @@ typedef struct {
     void *context;
     parallel_for *parallel;
     double (*seconds)(void *context);                              /* a monotonic clock */
-    bool (*after_batch)(void *context, const batch_report *batch); /* false ends the epoch */
+    bool (*after_batch)(void *context, const batch_report *batch); /* false ends the training */
 } train_host;
 
 enum { MODEL_LENET = 0, MODEL_TF = 1 };
@@ -48,8 +49,7 @@ typedef struct {
     size_t conv1, conv2, hidden; /* LeNet's widths */
     uint64_t seed;
     size_t batch_size; /* more than the digits means all of them */
-    int32_t optimizer, preset;
-    double lr;
+    optimizer_settings optimizer;
     uint64_t decay_steps; /* over so many steps the rate falls linearly to zero; 0: it stays */
 } train_settings;
 
@@ -59,11 +59,18 @@ typedef struct trainer trainer;
 trainer *trainer_create(digits train, train_settings settings, failure *why);
 void trainer_destroy(trainer *t);
 
-/* Every digit once, in a fresh order. */
-bool trainer_epoch(trainer *t, const train_host *host, failure *why);
+/* The next `count` batches. Each epoch has every digit once, in an order of its own. */
+bool trainer_steps(trainer *t, uint64_t count, const train_host *host, failure *why);
+
+/* Takes over another's weights, optimizer state and step count; the rate and the place in the epoch stay. */
+bool trainer_copy(trainer *to, const trainer *from, failure *why);
+
+/* From the next step on. */
+void trainer_set_lr(trainer *t, double lr);
 
 evaluation trainer_evaluate(trainer *t, const train_host *host, digits test);
 uint64_t trainer_hash(const trainer *t);
 size_t trainer_param_count(const trainer *t);
+uint64_t trainer_macs(const trainer *t); /* see net_macs() */
 
 #endif

@@ -3,7 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::optimizer::{Model, Optimizer, Preset};
 
 /// Train a small C network on handwritten digits with gradstep's optimizers.
 ///
@@ -109,12 +112,12 @@ impl Train {
     pub fn optimizers(&self) -> Vec<Optimizer> {
         let mut all = Vec::new();
         let chosen = if self.optimizer.is_empty() {
-            &[Choice::Adam, Choice::All]
+            &[Choice(&[Optimizer::Adam]), Choice(&Optimizer::SEVEN)]
         } else {
             self.optimizer.as_slice()
         };
         for choice in chosen {
-            for &optimizer in choice.optimizers() {
+            for &optimizer in choice.0 {
                 if !all.contains(&optimizer) {
                     all.push(optimizer);
                 }
@@ -142,116 +145,30 @@ fn batch_size(text: &str) -> Result<BatchSize, String> {
         .map_err(|_| "expected a number from 1, or `full`".to_owned())
 }
 
-/// An optimizer of the C side, by its number there.
+/// `--optimizer`: one of them, or `all` for the seven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-#[allow(missing_docs)]
-pub enum Optimizer {
-    Sgd = 0,
-    Momentum,
-    Nesterov,
-    AdaGrad,
-    RmsProp,
-    AdaDelta,
-    Adam,
-    AdamW,
-}
+pub struct Choice(&'static [Optimizer]);
 
-impl Optimizer {
-    /// The seven that the demo compares.
-    pub const SEVEN: [Optimizer; 7] = [
-        Optimizer::Sgd,
-        Optimizer::Momentum,
-        Optimizer::Nesterov,
-        Optimizer::AdaGrad,
-        Optimizer::RmsProp,
-        Optimizer::AdaDelta,
-        Optimizer::Adam,
-    ];
-
-    /// As people write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Optimizer::Sgd => "SGD",
-            Optimizer::Momentum => "momentum",
-            Optimizer::Nesterov => "Nesterov",
-            Optimizer::AdaGrad => "AdaGrad",
-            Optimizer::RmsProp => "RMSProp",
-            Optimizer::AdaDelta => "AdaDelta",
-            Optimizer::Adam => "Adam",
-            Optimizer::AdamW => "AdamW",
-        }
+impl ValueEnum for Choice {
+    fn value_variants<'a>() -> &'a [Self] {
+        const CHOICES: [Choice; Optimizer::ALL.len() + 1] = {
+            let mut choices = [Choice(&Optimizer::SEVEN); Optimizer::ALL.len() + 1];
+            let mut index = 0;
+            while index < Optimizer::ALL.len() {
+                choices[index] = Choice(std::slice::from_ref(&Optimizer::ALL[index]));
+                index += 1;
+            }
+            choices
+        };
+        &CHOICES
     }
 
-    /// A good rate for the LeNet with batches of 100, falling linearly. From a coarse grid of rates, by how well 5,000
-    /// held-out training digits are read after 5 epochs on the other 55,000 (4 seeds, PyTorch's conventions): the best,
-    /// or one within 0.1 points of it that stays clear of the rates at which some seed fails.
-    ///
-    /// The TF net takes smaller steps where their size does not follow the gradient's.
-    pub fn default_lr(self, model: Model) -> f64 {
-        match (self, model) {
-            (Optimizer::RmsProp | Optimizer::Adam | Optimizer::AdamW, Model::Tf) => 0.001,
-            (Optimizer::AdaGrad, Model::Tf) => 0.01,
-            _ => self.default_lr_of_lenet(),
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self.0 {
+            [one] => PossibleValue::new(one.key()),
+            _ => PossibleValue::new("all").help("The first seven"),
+        })
     }
-
-    fn default_lr_of_lenet(self) -> f64 {
-        match self {
-            Optimizer::Sgd => 0.2,
-            Optimizer::Momentum | Optimizer::Nesterov => 0.05,
-            Optimizer::AdaGrad => 0.05,
-            Optimizer::RmsProp => 0.003,
-            Optimizer::AdaDelta => 5.0,
-            Optimizer::Adam | Optimizer::AdamW => 0.01,
-        }
-    }
-}
-
-/// `--optimizer`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "lower")]
-#[allow(missing_docs)]
-pub enum Choice {
-    Sgd,
-    Momentum,
-    Nesterov,
-    AdaGrad,
-    RmsProp,
-    AdaDelta,
-    Adam,
-    AdamW,
-    /// The first seven
-    All,
-}
-
-impl Choice {
-    fn optimizers(self) -> &'static [Optimizer] {
-        match self {
-            Choice::Sgd => &[Optimizer::Sgd],
-            Choice::Momentum => &[Optimizer::Momentum],
-            Choice::Nesterov => &[Optimizer::Nesterov],
-            Choice::AdaGrad => &[Optimizer::AdaGrad],
-            Choice::RmsProp => &[Optimizer::RmsProp],
-            Choice::AdaDelta => &[Optimizer::AdaDelta],
-            Choice::Adam => &[Optimizer::Adam],
-            Choice::AdamW => &[Optimizer::AdamW],
-            Choice::All => &Optimizer::SEVEN,
-        }
-    }
-}
-
-/// A source of conventions, by its number in gradstep's C ABI (`GRADSTEP_PRESET_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[repr(i32)]
-#[allow(missing_docs)]
-pub enum Preset {
-    Torch = 0,
-    Keras,
-    Optax,
-    Article1,
-    Article2,
-    Tf1,
 }
 
 /// How the rate goes on during a training run.
@@ -260,16 +177,6 @@ pub enum Preset {
 pub enum Schedule {
     Linear,
     Constant,
-}
-
-/// A network of the C side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[repr(i32)]
-pub enum Model {
-    /// 3,424 weights: two convolutions of 4 and 8 channels, 18 hidden units
-    Lenet = 0,
-    /// 3,274,634 weights: TensorFlow's tutorial network, 32 and 64 channels, 1,024 hidden units, dropout; slow
-    Tf,
 }
 
 /// An instruction set of gradstep.

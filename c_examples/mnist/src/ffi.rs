@@ -74,6 +74,22 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
+/// A rule of gradstep and its hyperparameters.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct OptimizerSettings {
+    /// By its number on the C side.
+    pub kind: i32,
+    /// By gradstep's number.
+    pub preset: i32,
+    /// Learning rate.
+    pub lr: f64,
+    /// Instead of the preset's; NaN leaves that.
+    pub eps: f64,
+    /// Where averages or sums of squares start, instead of the preset's; NaN leaves that.
+    pub initial: f64,
+}
+
 /// What to train, and how.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +101,7 @@ pub struct Settings {
     pub hidden: usize,
     pub seed: u64,
     pub batch_size: usize,
-    pub optimizer: i32,
-    pub preset: i32,
-    pub lr: f64,
+    pub optimizer: OptimizerSettings,
     pub decay_steps: u64,
 }
 
@@ -107,7 +121,14 @@ unsafe extern "C" {
     fn idx_parse(images: IdxFile, labels: IdxFile, out: *mut RawDigits, why: *mut Failure) -> bool;
     fn trainer_create(train: RawDigits, settings: Settings, why: *mut Failure) -> *mut RawTrainer;
     fn trainer_destroy(trainer: *mut RawTrainer);
-    fn trainer_epoch(trainer: *mut RawTrainer, host: *const RawHost, why: *mut Failure) -> bool;
+    fn trainer_steps(
+        trainer: *mut RawTrainer,
+        count: u64,
+        host: *const RawHost,
+        why: *mut Failure,
+    ) -> bool;
+    fn trainer_copy(to: *mut RawTrainer, from: *const RawTrainer, why: *mut Failure) -> bool;
+    fn trainer_set_lr(trainer: *mut RawTrainer, lr: f64);
     fn trainer_evaluate(
         trainer: *mut RawTrainer,
         host: *const RawHost,
@@ -115,6 +136,7 @@ unsafe extern "C" {
     ) -> Evaluation;
     fn trainer_hash(trainer: *const RawTrainer) -> u64;
     fn trainer_param_count(trainer: *const RawTrainer) -> usize;
+    fn trainer_macs(trainer: *const RawTrainer) -> u64;
     fn optimizer_force_backend(name: *const c_char, why: *mut Failure) -> bool;
     fn optimizer_backend() -> *const c_char;
     safe fn gradient_check(model: i32) -> f64;
@@ -267,23 +289,45 @@ impl<'a> Trainer<'a> {
         Ok(Self { raw, digits: PhantomData })
     }
 
-    /// Every digit once. Uses the threads of the rayon pool in which it is called. `after_batch` ends it with false.
-    pub fn epoch(&mut self, after_batch: &mut dyn FnMut(&BatchReport) -> bool) -> Result<()> {
+    /// Trains on the next `count` batches, with the threads of the rayon pool in which it is called. `after_batch` ends
+    /// it with false.
+    pub fn steps(
+        &mut self,
+        count: u64,
+        after_batch: &mut dyn FnMut(&BatchReport) -> bool,
+    ) -> Result<()> {
         let host = Host { start: Instant::now(), after_batch: RefCell::new(after_batch) };
         let mut why = Failure::new();
         // SAFETY: the trainer is alive, and the host lives through the call.
-        if unsafe { trainer_epoch(self.raw.as_ptr(), &host.raw(), &mut why) } {
+        if unsafe { trainer_steps(self.raw.as_ptr(), count, &host.raw(), &mut why) } {
             Ok(())
         } else {
             Err(why.error())
         }
     }
 
+    /// Takes over another's weights, optimizer state and step count. Both must have the same network and optimizer.
+    pub fn copy_from(&mut self, other: &Trainer<'_>) -> Result<()> {
+        let mut why = Failure::new();
+        // SAFETY: both trainers are alive, and not the same, since one of them is borrowed mutably.
+        if unsafe { trainer_copy(self.raw.as_ptr(), other.raw.as_ptr(), &mut why) } {
+            Ok(())
+        } else {
+            Err(why.error())
+        }
+    }
+
+    /// Learning rate of the next steps.
+    pub fn set_lr(&mut self, lr: f64) {
+        // SAFETY: the trainer is alive.
+        unsafe { trainer_set_lr(self.raw.as_ptr(), lr) }
+    }
+
     /// How well the network does on these digits, without learning from them.
     pub fn evaluate(&mut self, test: View<'_>) -> Evaluation {
         let mut nothing = |_: &BatchReport| true;
         let host = Host { start: Instant::now(), after_batch: RefCell::new(&mut nothing) };
-        // SAFETY: as in `epoch`.
+        // SAFETY: as in `steps`.
         unsafe { trainer_evaluate(self.raw.as_ptr(), &host.raw(), test.raw) }
     }
 
@@ -298,7 +342,18 @@ impl<'a> Trainer<'a> {
         // SAFETY: the trainer is alive.
         unsafe { trainer_param_count(self.raw.as_ptr()) }
     }
+
+    /// Multiplications of one digit's pass forward.
+    pub fn macs(&self) -> u64 {
+        // SAFETY: the trainer is alive.
+        unsafe { trainer_macs(self.raw.as_ptr()) }
+    }
 }
+
+// SAFETY: the C side keeps a trainer's memory to itself, and to no thread.
+unsafe impl Send for Trainer<'_> {}
+// SAFETY: what takes a shared reference only reads.
+unsafe impl Sync for Trainer<'_> {}
 
 impl Drop for Trainer<'_> {
     fn drop(&mut self) {

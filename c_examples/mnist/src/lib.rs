@@ -9,6 +9,7 @@ pub mod cli;
 pub mod data;
 pub mod fetch;
 pub mod ffi;
+pub mod optimizer;
 pub mod output;
 pub mod plot;
 pub mod report;

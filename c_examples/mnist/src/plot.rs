@@ -8,7 +8,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use resvg::{tiny_skia, usvg};
 
-use crate::cli::{Optimizer, Schedule};
+use crate::cli::Schedule;
+use crate::optimizer::Optimizer;
 use crate::output;
 use crate::run::Run;
 

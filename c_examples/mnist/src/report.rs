@@ -81,7 +81,7 @@ fn summary(runs: &[Run]) -> Result<Vec<u8>> {
         let last = run.epochs.last().filter(|_| run.diverged.is_none());
         let figure = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
         csv.write_record([
-            run.optimizer.name().to_lowercase(),
+            run.optimizer.key().to_owned(),
             run.preset.clone(),
             run.lr.to_string(),
             format!("{:?}", run.schedule).to_lowercase(),
@@ -116,7 +116,7 @@ fn epochs(runs: &[Run]) -> Result<Vec<u8>> {
     for run in runs {
         for (index, epoch) in run.epochs.iter().enumerate() {
             csv.write_record([
-                run.optimizer.name().to_lowercase(),
+                run.optimizer.key().to_owned(),
                 (index + 1).to_string(),
                 epoch.train.loss.to_string(),
                 epoch.train.accuracy.to_string(),
@@ -136,7 +136,7 @@ fn steps(runs: &[Run]) -> Result<Vec<u8>> {
     for run in runs {
         for (index, step) in run.steps.iter().enumerate() {
             csv.write_record([
-                run.optimizer.name().to_lowercase(),
+                run.optimizer.key().to_owned(),
                 (index + 1).to_string(),
                 step.loss.to_string(),
                 step.accuracy.to_string(),

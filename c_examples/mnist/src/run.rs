@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{BatchSize, Optimizer, Schedule, Train};
+use crate::cli::{BatchSize, Schedule, Train};
 use crate::data::Data;
 use crate::ffi::{self, BatchReport, Evaluation, Settings, Trainer};
+use crate::optimizer::Optimizer;
 use crate::output;
 
 /// A training run from beginning to end.
@@ -86,6 +87,7 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
     };
     let steps_per_epoch = digits.div_ceil(batch_size);
     let steps = steps_per_epoch * options.epochs();
+    let lr = options.lr.unwrap_or(optimizer.default_lr(options.model));
     let settings = Settings {
         model: options.model as i32,
         conv1: 4,
@@ -93,21 +95,19 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
         hidden: 18,
         seed: options.seed,
         batch_size,
-        optimizer: optimizer as i32,
-        preset: options.preset as i32,
-        lr: options.lr.unwrap_or(optimizer.default_lr(options.model)),
+        optimizer: optimizer.settings(options.preset, lr),
         decay_steps: match options.schedule {
             Schedule::Linear => steps as u64,
             Schedule::Constant => 0,
         },
     };
-    let preset = format!("{:?}", options.preset).to_lowercase();
+    let preset = options.preset.key().to_owned();
     let mut trainer = Trainer::new(data.train(), settings)
         .with_context(|| format!("{} with preset {preset}", optimizer.name()))?;
     let mut run = Run {
         optimizer,
         preset,
-        lr: settings.lr,
+        lr,
         schedule: options.schedule,
         batch_size,
         seed: options.seed,
@@ -163,7 +163,7 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
 fn train_epoch(trainer: &mut Trainer, run: &mut Run, bar: &ProgressBar) -> Result<()> {
     let start = Instant::now();
     let mut shown = start;
-    trainer.epoch(&mut |batch: &BatchReport| {
+    trainer.steps(run.steps_per_epoch as u64, &mut |batch: &BatchReport| {
         run.steps.push(Step { loss: batch.loss, accuracy: batch.accuracy });
         run.optimizer_seconds = batch.optimizer_seconds;
         bar.inc(1);

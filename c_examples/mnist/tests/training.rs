@@ -3,9 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::Parser as _;
-use mnist::cli::{Arguments, Optimizer};
+use mnist::cli::Arguments;
 use mnist::data::{self, Data};
 use mnist::ffi;
+use mnist::optimizer::{Optimizer, Preset};
 use mnist::run::{Run, run_all};
 
 /// The instruction set is the whole process's, so one test at a time may train.
@@ -162,4 +163,61 @@ fn the_demo_compares_seven() {
     assert_eq!(Arguments::parse_from(["demo"]).train.optimizers()[0], Optimizer::Adam);
     let two = Arguments::parse_from(["demo", "-o", "momentum,sgd,sgd"]).train.optimizers();
     assert_eq!(two, [Optimizer::Momentum, Optimizer::Sgd]);
+}
+
+fn trainer(data: &Data, lr: f64) -> ffi::Trainer<'_> {
+    let optimizer = Optimizer::Adam.settings(Preset::Torch, lr);
+    ffi::Trainer::new(data.train(), settings(optimizer)).unwrap()
+}
+
+fn settings(optimizer: ffi::OptimizerSettings) -> ffi::Settings {
+    ffi::Settings {
+        model: 0,
+        conv1: 4,
+        conv2: 8,
+        hidden: 18,
+        seed: 1,
+        batch_size: 100,
+        optimizer,
+        decay_steps: 0,
+    }
+}
+
+#[test]
+fn steps_may_be_cut_anywhere() {
+    let _turn = turn();
+    let data = some_digits();
+    let mut whole = trainer(&data, 0.01);
+    whole.steps(40, &mut |_| true).unwrap();
+    let mut cut = trainer(&data, 0.01);
+    for count in [1, 13, 0, 6, 20] {
+        cut.steps(count, &mut |_| true).unwrap(); // an epoch has 15
+    }
+    assert_eq!(cut.hash(), whole.hash());
+}
+
+#[test]
+fn a_copy_goes_on_as_the_original() {
+    let _turn = turn();
+    let data = some_digits();
+    let (mut one, mut other) = (trainer(&data, 0.01), trainer(&data, 0.5));
+    for trainer in [&mut one, &mut other] {
+        trainer.steps(20, &mut |_| true).unwrap();
+    }
+    other.copy_from(&one).unwrap();
+    other.set_lr(0.01);
+    assert_eq!(other.hash(), one.hash());
+    for trainer in [&mut one, &mut other] {
+        trainer.steps(20, &mut |_| true).unwrap();
+    }
+    assert_eq!(other.hash(), one.hash());
+
+    let sgd = settings(Optimizer::Sgd.settings(Preset::Torch, 0.1));
+    let mut another = ffi::Trainer::new(data.train(), sgd).unwrap();
+    let error = another.copy_from(&one).unwrap_err().to_string();
+    assert!(error.contains("another kind"), "{error}");
+    let adam = settings(Optimizer::Adam.settings(Preset::Torch, 0.1));
+    let mut wider = ffi::Trainer::new(data.train(), ffi::Settings { conv2: 9, ..adam }).unwrap();
+    let error = wider.copy_from(&one).unwrap_err().to_string();
+    assert!(error.contains("another network"), "{error}");
 }
