@@ -2,6 +2,7 @@
 
 #include "rng.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,6 +280,30 @@ bool trainer_copy(trainer *to, const trainer *from, failure *why) {
 
 void trainer_set_lr(trainer *t, double lr) {
     t->settings.optimizer.lr = lr;
+}
+
+bool trainer_time_optimizer(trainer *t, const train_host *host, double budget, double *seconds, failure *why) {
+    /* So long that reading the clock does not count, and so short that many rounds are not interrupted. */
+    const double round_seconds = 1e-4;
+    const double lr = t->settings.optimizer.lr;
+    const double end = host->seconds(host->context) + budget;
+    uint64_t steps = 1;
+    *seconds = INFINITY;
+    for (double now = 0.0; now < end || isinf(*seconds);) {
+        const double start = host->seconds(host->context);
+        for (uint64_t i = 0; i < steps; i++) {
+            if (!optimizer_step(t->optimizer, lr, why)) {
+                return false;
+            }
+        }
+        now = host->seconds(host->context);
+        if (now - start < round_seconds) {
+            steps *= 2;
+        } else if ((now - start) / (double)steps < *seconds) {
+            *seconds = (now - start) / (double)steps;
+        }
+    }
+    return true;
 }
 
 evaluation trainer_evaluate(trainer *t, const train_host *host, digits test) {

@@ -68,6 +68,13 @@ bool trainer_copy(trainer *to, const trainer *from, failure *why);
 /* From the next step on. */
 void trainer_set_lr(trainer *t, double lr);
 
+/*
+ * The seconds of one optimizer step, measured for `budget` seconds: the mean over a short round of steps, in the fastest
+ * round, since whatever else the machine does can only add to it. All steps are with the gradient of the last batch, and
+ * the weights are worth nothing afterwards.
+ */
+bool trainer_time_optimizer(trainer *t, const train_host *host, double budget, double *seconds, failure *why);
+
 evaluation trainer_evaluate(trainer *t, const train_host *host, digits test);
 uint64_t trainer_hash(const trainer *t);
 size_t trainer_param_count(const trainer *t);

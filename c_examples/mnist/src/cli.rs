@@ -50,6 +50,10 @@ pub enum Command {
     },
     /// Learning rates of six optimizers: 48 each, to 97 % training accuracy
     Sweep(experiments::sweep::Options),
+    /// Networks of 1 to 10 times the size: time to 96 %, time of a step, time of the optimizer's kernel
+    Size(experiments::size::Options),
+    /// Learning rates of networks of 1 to 10 times the size
+    Lrsize(experiments::lrsize::Options),
     /// Make the built-in subset again: every sixth training and every fifth test digit of the full set
     #[command(hide = true)]
     Subset {

@@ -131,6 +131,13 @@ unsafe extern "C" {
     ) -> bool;
     fn trainer_copy(to: *mut RawTrainer, from: *const RawTrainer, why: *mut Failure) -> bool;
     fn trainer_set_lr(trainer: *mut RawTrainer, lr: f64);
+    fn trainer_time_optimizer(
+        trainer: *mut RawTrainer,
+        host: *const RawHost,
+        budget: f64,
+        seconds: *mut f64,
+        why: *mut Failure,
+    ) -> bool;
     fn trainer_evaluate(
         trainer: *mut RawTrainer,
         host: *const RawHost,
@@ -355,6 +362,23 @@ impl<'a> Trainer<'a> {
     pub fn set_lr(&mut self, lr: f64) {
         // SAFETY: the trainer is alive.
         unsafe { trainer_set_lr(self.raw.as_ptr(), lr) }
+    }
+
+    /// Seconds of one optimizer step over all weights, measured for `budget` seconds. The weights are lost by it.
+    pub fn time_optimizer(self, budget: f64) -> Result<f64> {
+        let mut nothing = |_: &BatchReport| true;
+        let host = self.host(&mut nothing);
+        let mut seconds = f64::INFINITY;
+        let mut why = Failure::new();
+        // SAFETY: as in `steps`; `seconds` is written through the call only.
+        if unsafe {
+            let raw = self.raw.as_ptr();
+            trainer_time_optimizer(raw, &host.raw(), budget, &mut seconds, &mut why)
+        } {
+            Ok(seconds)
+        } else {
+            Err(why.error())
+        }
     }
 
     /// How well the network does on these digits, without learning from them.

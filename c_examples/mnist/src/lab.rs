@@ -113,6 +113,17 @@ pub struct Job<T> {
     pub task: T,
 }
 
+/// Who computes, while several jobs wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cores {
+    /// A job for each thread; the only one left may use all threads.
+    All,
+    /// A job for each thread, and no more than one thread for a job: its times compare with those of the others.
+    OneEach,
+    /// One job at a time, with one thread: its times are not those of a machine that is busy with the others.
+    One,
+}
+
 impl Lab {
     /// Reads the digits, makes the folder, and opens the journal in it.
     pub fn new(options: Options) -> Result<Self> {
@@ -223,6 +234,21 @@ impl Lab {
         T: Sync,
         R: Serialize + DeserializeOwned + Send,
     {
+        self.run_on(Cores::All, title, jobs, work)
+    }
+
+    /// The same, for jobs whose times matter.
+    pub fn run_on<T, R>(
+        &self,
+        cores: Cores,
+        title: &str,
+        jobs: &[Job<T>],
+        work: impl Fn(&T, &Ticket<'_>) -> Result<R> + Sync,
+    ) -> Result<Vec<R>>
+    where
+        T: Sync,
+        R: Serialize + DeserializeOwned + Send,
+    {
         let mut seen = std::collections::HashSet::new();
         let pending: Vec<&Job<T>> = jobs
             .iter()
@@ -237,8 +263,10 @@ impl Lab {
         ));
         let bar = progress_bar(title, pending.iter().map(|job| job.steps).sum());
         let finished = AtomicUsize::new(0);
-        // A single run may use all threads for itself.
-        let threads = if pending.len() == 1 { Threads::Pool } else { Threads::Caller };
+        let threads = match cores {
+            Cores::All if pending.len() == 1 => Threads::Pool,
+            _ => Threads::Caller,
+        };
         let one = |job: &&Job<T>| -> Result<()> {
             let ticket = Ticket { bar: &bar, left: Cell::new(job.steps), threads };
             ticket.advance(0)?;
@@ -249,8 +277,12 @@ impl Lab {
             bar.set_message(format!("{finished} of {} done", runs(pending.len())));
             Ok(())
         };
-        let done: Result<()> =
-            self.pool.install(|| pending.par_iter().with_max_len(1).try_for_each(one));
+        let done: Result<()> = match cores {
+            Cores::One => pending.iter().try_for_each(one),
+            Cores::All | Cores::OneEach => {
+                self.pool.install(|| pending.par_iter().with_max_len(1).try_for_each(one))
+            }
+        };
         bar.finish_and_clear();
         done?;
         jobs.iter().map(|job| self.journal.read(&job.key)).collect()

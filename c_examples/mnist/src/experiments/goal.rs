@@ -65,7 +65,7 @@ pub struct Outcome {
     pub final_acc: f64,
     /// Median time of a step, in milliseconds.
     pub ms_step: f64,
-    /// Mean time of the optimizer's part of a step, in microseconds.
+    /// Median time of the optimizer's part of a step, in microseconds.
     pub opt_us: f64,
 }
 
@@ -73,7 +73,7 @@ pub struct Outcome {
 pub fn train_until(trainer: &mut Trainer<'_>, goal: Goal, ticket: &Ticket<'_>) -> Result<Outcome> {
     let mut window = VecDeque::with_capacity(WINDOW);
     let mut status = Status::Cap;
-    let mut times = Vec::new();
+    let (mut times, mut optimizer_times) = (Vec::new(), Vec::new());
     let mut outcome = Ok(());
     let (mut steps, mut optimizer_seconds, mut accuracy) = (0, 0.0, 0.0);
     let start = Instant::now();
@@ -83,6 +83,7 @@ pub fn train_until(trainer: &mut Trainer<'_>, goal: Goal, ticket: &Ticket<'_>) -
         times.push((now - last).as_secs_f64());
         last = now;
         steps = batch.step;
+        optimizer_times.push(batch.optimizer_seconds - optimizer_seconds);
         optimizer_seconds = batch.optimizer_seconds;
         if window.len() == WINDOW {
             window.pop_front();
@@ -100,13 +101,18 @@ pub fn train_until(trainer: &mut Trainer<'_>, goal: Goal, ticket: &Ticket<'_>) -
         outcome.is_ok() && status == Status::Cap
     })?;
     outcome?;
-    times.sort_by(f64::total_cmp);
     Ok(Outcome {
         status,
         steps,
         secs: (last - start).as_secs_f64(),
         final_acc: accuracy,
-        ms_step: 1e3 * times.get(times.len() / 2).copied().unwrap_or(0.0),
-        opt_us: 1e6 * optimizer_seconds / steps.max(1) as f64,
+        ms_step: 1e3 * median(times),
+        opt_us: 1e6 * median(optimizer_times),
     })
+}
+
+/// The upper one of two in the middle; 0 of nothing.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

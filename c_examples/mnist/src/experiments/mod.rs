@@ -10,8 +10,12 @@
 //! always those of the files.
 
 pub mod goal;
+pub mod kernel;
+pub mod lrsize;
 pub mod rates;
+pub mod size;
 pub mod sweep;
+pub mod trend;
 
 use std::path::Path;
 
@@ -33,8 +37,11 @@ pub struct Experiment {
 }
 
 /// In the order of the report.
-pub const ALL: [Experiment; 1] =
-    [Experiment { name: "sweep", csv: "sweep.csv", run: sweep::run_all, show: sweep::show }];
+pub const ALL: [Experiment; 3] = [
+    Experiment { name: "sweep", csv: "sweep.csv", run: sweep::run_all, show: sweep::show },
+    Experiment { name: "size", csv: "size.csv", run: size::run_all, show: size::show },
+    Experiment { name: "lrsize", csv: "lrsize.csv", run: lrsize::run_all, show: lrsize::show },
+];
 
 /// Runs one, and prints what came out.
 pub fn perform(

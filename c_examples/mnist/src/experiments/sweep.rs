@@ -402,7 +402,7 @@ fn table(curves: &[Curve<'_>], published: &[Published]) -> Table {
 }
 
 /// Three digits.
-fn significant(value: f64) -> f64 {
+pub(super) fn significant(value: f64) -> f64 {
     format!("{value:.2e}").parse().unwrap_or(value)
 }
 

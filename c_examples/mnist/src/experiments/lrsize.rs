@@ -1,0 +1,317 @@
+//! Which learning rates suit networks of which size: Adam at six rates, 1 to 10 times the usual network, to 96 % training
+//! accuracy.
+//!
+//! Mack's last question: whether a rate that was found with a small network, where the search is cheap, is good for a
+//! large one. Between rates at one size steps are compared, which do not depend on what else the machine does.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+use plotters::style::RGBColor;
+
+use super::goal::Status;
+use super::size::{Mode, Plan, Published, Row, measure, scale, scales};
+use super::trend::Trend;
+use super::{Check, Picture, Section, Table};
+use crate::lab::{self, Cores, Lab, read_csv};
+use crate::plot::{self, Axis, Entry, Figure, Mark, Panel, Scale, Series};
+
+/// The article's.
+const RATES: [f64; 6] = [0.000_1, 0.000_5, 0.001, 0.001_46, 0.005, 0.01];
+const CAP: u64 = 6_600;
+const QUICK_CAP: u64 = 1_000;
+
+/// `cargo demo lrsize`.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// What all experiments have.
+    #[command(flatten)]
+    pub lab: lab::Options,
+    /// Less than all of it.
+    #[command(flatten)]
+    pub part: Part,
+}
+
+/// What of the whole experiment is to be run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Part {
+    /// Only these rates of Adam [default: the article's 0.0001, 0.0005, 0.001, 0.00146, 0.005, 0.01]
+    #[arg(short, long, value_delimiter = ',', value_name = "RATE")]
+    pub lr: Vec<f64>,
+    /// Sizes, in multiples of the usual network: quarters [default: 1 to 10 by 0.5, with --quick 1, 5.5, 10]
+    #[arg(long, value_delimiter = ',', value_name = "S", value_parser = scale)]
+    pub scale: Vec<f64>,
+    /// Steps after which a run that gets on too slowly is given up [default: 6600, with --quick 1000]
+    #[arg(long, value_name = "N")]
+    pub cap: Option<NonZeroU64>,
+}
+
+/// All of it.
+pub fn run_all(lab: &Lab) -> Result<()> {
+    run(lab, &Part::default())
+}
+
+/// Some of it.
+pub fn run(lab: &Lab, part: &Part) -> Result<()> {
+    let quick = lab.options().quick;
+    let cap = part.cap.map_or(if quick { QUICK_CAP } else { CAP }, NonZeroU64::get);
+    let sizes = match part.scale.as_slice() {
+        [] => scales(if quick { 4.5 } else { 0.5 }),
+        sizes => sizes.to_vec(),
+    };
+    let rates = if part.lr.is_empty() { &RATES } else { part.lr.as_slice() };
+    let mode = Mode::Linear;
+    let plans: Vec<Plan> = rates
+        .iter()
+        .flat_map(|&lr| sizes.iter().map(move |&scale| Plan { mode, scale, lr }))
+        .collect();
+    lab.write_csv("lrsize.csv", measure(lab, "lrsize", Cores::OneEach, &plans, cap)?)
+}
+
+/// From `lrsize.csv`.
+pub fn show(dir: &Path) -> Result<Section> {
+    let rows: Vec<Row> = read_csv(&dir.join("lrsize.csv"))?;
+    let published = Published::read()?;
+    draw(&rows, &published).save(dir, "lrsize")?;
+    Ok(Section {
+        title: "Learning rate and network size",
+        question: "Is a rate that suits a small network good for a large one?".into(),
+        pictures: vec![Picture {
+            stem: "lrsize",
+            caption: "Seconds and steps to 96 % training accuracy against the size, a line per rate from low (dark) to high (light), \
+                with the article's measurements; runs that fail are crosses. Last, the same steps against the rate, a line per size"
+                .into(),
+        }],
+        article: "Mack: at good rates (0.0001 to 0.00146) Adam's time grows linearly with the size (R² of 0.93 to 0.98); the best rate \
+            for the small network is among the best for the large one, so that it can be searched for where that is cheap; large \
+            rates get worse, and begin to fail, as the network grows."
+            .into(),
+        measured: measured(&rows),
+        table: table(&rows, &published),
+        checks: checks(&rows, &published),
+    })
+}
+
+/// In ascending order.
+fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+fn rates(rows: &[Row]) -> Vec<f64> {
+    distinct(rows.iter().map(|row| row.lr))
+}
+
+fn at(rows: &[Row], lr: f64) -> impl Iterator<Item = &Row> {
+    rows.iter().filter(move |row| row.lr == lr)
+}
+
+fn good(rows: &[Row], lr: f64) -> impl Iterator<Item = &Row> {
+    at(rows, lr).filter(|row| row.status == Status::Ok)
+}
+
+/// The fastest rate for a size.
+fn best(rows: &[Row], scale: f64) -> Option<&Row> {
+    let rows = rows.iter().filter(|row| row.scale == scale && row.status == Status::Ok);
+    rows.min_by_key(|row| row.steps)
+}
+
+fn seconds(rows: &[Row], lr: f64) -> Vec<(f64, f64)> {
+    good(rows, lr).map(|row| (row.scale, row.secs)).collect()
+}
+
+/// Broken, and not just too slow for the steps given.
+fn broken(row: &Row) -> bool {
+    matches!(row.status, Status::Diverged | Status::Stuck)
+}
+
+fn measured(rows: &[Row]) -> String {
+    let scales = distinct(rows.iter().map(|row| row.scale));
+    let best: Vec<_> = scales.iter().filter_map(|&scale| best(rows, scale)).collect();
+    let rates = distinct(best.iter().map(|row| row.lr));
+    let parts: Vec<_> = rates
+        .iter()
+        .map(|&lr| {
+            let sizes = best.iter().filter(|row| row.lr == lr).count();
+            format!("{} at {sizes}", plot::number(lr))
+        })
+        .collect();
+    format!(
+        "The rate with the fewest steps, at {} sizes: {}. The sizes are those of linear mode, 312 + 3,112 s weights.",
+        scales.len(),
+        parts.join(", ")
+    )
+}
+
+fn table(rows: &[Row], published: &[Published]) -> Table {
+    let mut table = Table::new([
+        "rate",
+        "sizes that work",
+        "steps, smallest",
+        "steps, largest",
+        "seconds a size",
+        "R²",
+        "published: sizes that work",
+        "seconds a size",
+        "R²",
+    ]);
+    let theirs = distinct(published.iter().map(|row| row.scale)).len();
+    let fit = |points: &[(f64, f64)]| match Trend::of(points) {
+        Some(trend) => [format!("{:.3}", trend.slope), format!("{:.3}", trend.r2)],
+        None => ["—".to_owned(), "—".to_owned()],
+    };
+    for lr in rates(rows) {
+        let steps = |row: Option<&Row>| match row {
+            Some(row) if row.status == Status::Ok => row.steps.to_string(),
+            Some(row) => row.status.words().to_owned(),
+            None => "—".to_owned(),
+        };
+        let mut row = vec![
+            plot::number(lr),
+            format!("{} of {}", good(rows, lr).count(), at(rows, lr).count()),
+            steps(at(rows, lr).min_by(|a, b| a.scale.total_cmp(&b.scale))),
+            steps(at(rows, lr).max_by(|a, b| a.scale.total_cmp(&b.scale))),
+        ];
+        row.extend(fit(&seconds(rows, lr)));
+        let points = Published::at(published, lr);
+        row.push(match points.len() {
+            0 => "—".to_owned(),
+            count => format!("{count} of {theirs}"),
+        });
+        row.extend(fit(&points));
+        table.rows.push(row);
+    }
+    table
+}
+
+fn checks(rows: &[Row], published: &[Published]) -> Vec<Check> {
+    let list = |figure: &dyn Fn(f64) -> Option<String>| {
+        let parts = rates(rows).into_iter();
+        let parts: Vec<_> =
+            parts.filter_map(|lr| Some(format!("{} {}", plot::number(lr), figure(lr)?))).collect();
+        parts.join(", ")
+    };
+    let r2 = |points: &[(f64, f64)]| Some(format!("{:.3}", Trend::of(points)?.r2));
+    let mut checks = vec![
+        Check::figure("R² of seconds over size, by rate", list(&|lr| r2(&seconds(rows, lr)))),
+        Check::figure(
+            "R² of a step's milliseconds over size, by rate",
+            list(&|lr| r2(&at(rows, lr).map(|row| (row.scale, row.ms_step)).collect::<Vec<_>>())),
+        ),
+        Check::figure("R², published", list(&|lr| r2(&Published::at(published, lr)))),
+    ];
+    let scales = distinct(rows.iter().map(|row| row.scale));
+    if let (Some(&small), Some(&large)) = (scales.first(), scales.last())
+        && small < large
+        && let Some((found, fastest)) = best(rows, small).zip(best(rows, large))
+    {
+        let there = good(rows, found.lr).find(|row| row.scale == large);
+        checks.push(Check::new(
+            "The best rate of the smallest network takes at most 10 % more steps than the best at the largest size",
+            format!(
+                "size {}: {} is best; size {}: {} with it, {} with the best, {}",
+                plot::number(small),
+                plot::number(found.lr),
+                plot::number(large),
+                there.map_or("it fails".to_owned(), |row| format!("{} steps", row.steps)),
+                fastest.steps,
+                plot::number(fastest.lr),
+            ),
+            there.is_some_and(|row| row.steps as f64 <= 1.1 * fastest.steps as f64),
+        ));
+    }
+    let first_failure = |lr: f64| {
+        let sizes = at(rows, lr).filter(|row| broken(row)).map(|row| row.scale);
+        sizes.fold(f64::INFINITY, f64::min)
+    };
+    let failures: Vec<f64> = rates(rows).into_iter().map(first_failure).collect();
+    let any = failures.iter().any(|size| size.is_finite());
+    checks.push(Check::new(
+        "As the network grows, the largest rates fail first (diverge, or stay at guessing)",
+        if any {
+            list(&|lr| match first_failure(lr) {
+                size if size.is_finite() => Some(format!("from size {}", plot::number(size))),
+                _ => None,
+            })
+        } else {
+            "no rate fails at these sizes".to_owned()
+        },
+        any && failures.is_sorted_by(|low, high| low >= high),
+    ));
+    checks
+}
+
+fn rate_color(rates: &[f64], lr: f64) -> RGBColor {
+    let index = rates.iter().position(|&rate| rate == lr).unwrap_or(0);
+    plot::ordered_color(index as f64 / (rates.len() - 1).max(1) as f64)
+}
+
+fn draw(rows: &[Row], published: &[Published]) -> Figure {
+    let rates = rates(rows);
+    let line = Mark::LineAndDots { width: 2, radius: 3 };
+    let mut legend: Vec<_> = rates
+        .iter()
+        .map(|&lr| Entry::new(plot::number(lr), line, rate_color(&rates, lr)))
+        .collect();
+    legend.push(Entry::new("fails", Mark::Crosses { radius: 5 }, plot::PALETTE[0]));
+    let caption =
+        "Adam; size as a multiple of the network of 3,424 weights; 96 % training accuracy";
+    let mut figure = Figure { columns: 2, ..Figure::new((1200, 900), caption, legend) };
+    let right = rows.iter().map(|row| row.scale).fold(10.0, f64::max) + 0.3;
+    let size = || Axis::new("size", Scale::Linear, 0.0, right);
+    let from_zero = |title: &str, values: &mut dyn Iterator<Item = f64>| {
+        Axis::new(title, Scale::Linear, 0.0, 1.08 * values.fold(1.0, f64::max))
+    };
+    let time = "seconds to 96 %";
+
+    let mut seconds_values = rows.iter().map(|row| row.secs);
+    let mut ours = Panel::new("This network", size(), from_zero(time, &mut seconds_values));
+    let mut steps_values = rows.iter().map(|row| row.steps as f64);
+    let steps_axis = || "steps to 96 % (logarithmic)";
+    let axis = Axis::holding(steps_axis(), Scale::Log, &mut steps_values);
+    let mut steps = Panel::new("The same in steps", size(), axis.clone());
+    let mut published_values = published.iter().map(|row| row.secs);
+    let axis_published = from_zero(time, &mut published_values);
+    let mut theirs = Panel::new("Published", size(), axis_published);
+    for &lr in &rates {
+        let color = rate_color(&rates, lr);
+        let crosses = Mark::Crosses { radius: 5 };
+        let failed = || at(rows, lr).filter(|row| row.status != Status::Ok);
+        ours.series.push(Series::new(seconds(rows, lr), line, color));
+        let points = failed().map(|row| (row.scale, row.secs)).collect();
+        ours.series.push(Series::new(points, crosses, color));
+        let points = good(rows, lr).map(|row| (row.scale, row.steps as f64)).collect();
+        steps.series.push(Series::new(points, line, color));
+        let points = failed().map(|row| (row.scale, row.steps as f64)).collect();
+        steps.series.push(Series::new(points, crosses, color));
+        theirs.series.push(Series::new(Published::at(published, lr), line, color));
+    }
+    figure.panels = vec![ours, theirs, steps, valleys(rows, axis)];
+    figure
+}
+
+/// Steps against the rate, for some sizes.
+fn valleys(rows: &[Row], steps: Axis) -> Panel {
+    let rates = rates(rows);
+    let x = Axis::holding("learning rate", Scale::Log, rates.iter().copied());
+    let mut panel = Panel::new("The valley of rates, from size 1 (light) to 10 (black)", x, steps);
+    let scales = distinct(rows.iter().map(|row| row.scale));
+    for wanted in [1.0, 2.0, 4.0, 7.0, 10.0] {
+        if !scales.contains(&wanted) {
+            continue;
+        }
+        let grey = (200.0 * (10.0 - wanted) / 9.0) as u8;
+        let points = rates
+            .iter()
+            .filter_map(|&lr| good(rows, lr).find(|row| row.scale == wanted))
+            .map(|row| (row.lr, row.steps as f64))
+            .collect();
+        let line = Mark::LineAndDots { width: 2, radius: 4 };
+        panel.series.push(Series::new(points, line, RGBColor(grey, grey, grey)));
+    }
+    panel
+}
