@@ -231,9 +231,12 @@ impl Published {
             .collect::<Result<_, _>>()?)
     }
 
-    /// Seconds over size.
+    /// Seconds over size, which some sizes have several of.
     pub fn at(rows: &[Self], lr: f64) -> Vec<(f64, f64)> {
-        rows.iter().filter(|row| row.lr == lr).map(|row| (row.scale, row.secs)).collect()
+        let rows = rows.iter().filter(|row| row.lr == lr);
+        let mut points: Vec<_> = rows.map(|row| (row.scale, row.secs)).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
     }
 }
 
@@ -554,4 +557,79 @@ fn draw_steps(rows: &[Row]) -> Figure {
         ),
     ];
     figure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data;
+    use crate::ffi::{Threads, Trainer};
+    use crate::optimizer::Preset;
+
+    #[test]
+    fn weights_grow_as_the_legend_says() {
+        let data = data::load(None, None).unwrap();
+        let optimizer = Optimizer::Adam.settings(Preset::Torch, RATE);
+        let usual = Settings {
+            model: Model::Lenet as i32,
+            conv1: 4,
+            conv2: 8,
+            hidden: 18,
+            seed: 1,
+            batch_size: 100,
+            optimizer,
+            decay_steps: 0,
+        };
+        for s in scales(0.25) {
+            let weights = |mode: Mode| {
+                let settings = mode.widen(usual, s);
+                Trainer::new(data.train(), settings, Threads::Caller).unwrap().param_count() as f64
+            };
+            assert_eq!(weights(Mode::Linear), 312.0 + 3_112.0 * s);
+            assert_eq!(weights(Mode::Article), 208.0 + 2_416.0 * s + 800.0 * s * s);
+        }
+    }
+
+    #[test]
+    fn sizes_are_quarters() {
+        assert_eq!(scale("1.25"), Ok(1.25));
+        for text in ["0", "1.3", "-1", "51", "NaN", "inf", "large"] {
+            assert!(scale(text).is_err(), "{text}");
+        }
+        assert_eq!(scales(3.0), [1.0, 4.0, 7.0, 10.0]);
+        assert_eq!(scales(0.25).len(), 37);
+    }
+
+    #[test]
+    fn rows_survive_the_file() {
+        let row = Row {
+            mode: Mode::Article,
+            scale: 1.25,
+            weights: 4_478,
+            macs: 155_060,
+            lr: RATE,
+            steps: 504,
+            secs: 0.1 + 0.2,
+            ms_step: 1.0 / 3.0,
+            opt_us: 0.71,
+            status: Status::Ok,
+        };
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.serialize(&row).unwrap();
+        let text = String::from_utf8(csv.into_inner().unwrap()).unwrap();
+        assert!(text.starts_with(
+            "mode,scale,weights,macs,lr,steps,secs,ms_step,opt_us,status\narticle,1.25,4478,"
+        ));
+        let mut rows = csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(rows.deserialize::<Row>().next().unwrap().unwrap(), row);
+    }
+
+    #[test]
+    fn the_published_figures_are_read() {
+        let rows = Published::read().unwrap();
+        assert_eq!(rows.len(), 211);
+        let points = Published::at(&rows, RATE);
+        assert_eq!(points.len(), 36);
+        assert_eq!(format!("{:.3}", Trend::of(&points).unwrap().r2), "0.933"); // as in the article
+    }
 }
