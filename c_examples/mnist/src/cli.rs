@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::experiments;
 use crate::optimizer::{Model, Optimizer, Preset};
+use crate::{experiments, lab};
 
 /// Train a small C network on handwritten digits with gradstep's optimizers.
 ///
@@ -48,8 +48,12 @@ pub enum Command {
         #[arg(default_value = "demo-out/mnist")]
         dir: PathBuf,
     },
+    /// Gradient descent with the whole set, one digit or some for each update
+    Gdvariants(lab::Options),
     /// Learning rates of six optimizers: 48 each, to 97 % training accuracy
     Sweep(experiments::sweep::Options),
+    /// Accuracy over time, each optimizer at its best rate of the sweep
+    Curves(lab::Options),
     /// Make the built-in subset again: every sixth training and every fifth test digit of the full set
     #[command(hide = true)]
     Subset {

@@ -300,6 +300,11 @@ pub struct Ticket<'a> {
 }
 
 impl Ticket<'_> {
+    /// Those that a network in this run may use.
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
     /// So many steps are done. An error when the program is to end.
     pub fn advance(&self, steps: u64) -> Result<()> {
         let steps = steps.min(self.left.get());

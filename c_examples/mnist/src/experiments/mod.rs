@@ -9,6 +9,8 @@
 //! and says what was asked, what the article said, what was measured, and which claims hold. So pictures and claims are
 //! always those of the files.
 
+pub mod curves;
+pub mod gdvariants;
 pub mod goal;
 pub mod rates;
 pub mod sweep;
@@ -33,8 +35,16 @@ pub struct Experiment {
 }
 
 /// In the order of the report.
-pub const ALL: [Experiment; 1] =
-    [Experiment { name: "sweep", csv: "sweep.csv", run: sweep::run_all, show: sweep::show }];
+pub const ALL: [Experiment; 3] = [
+    Experiment {
+        name: "gdvariants",
+        csv: "gdvariants.csv",
+        run: gdvariants::run,
+        show: gdvariants::show,
+    },
+    Experiment { name: "sweep", csv: "sweep.csv", run: sweep::run_all, show: sweep::show },
+    Experiment { name: "curves", csv: "curves.csv", run: curves::run, show: curves::show },
+];
 
 /// Runs one, and prints what came out.
 pub fn perform(
