@@ -28,7 +28,9 @@ use crate::{experiments, lab};
         cargo demo --optimizer sgd --batch-size full --lr 0.2 --epochs 100\n  \
         cargo demo --optimizer momentum,nesterov --lr 0.05\n  \
         cargo demo fetch                                  get all 70,000 digits ...\n  \
-        cargo demo --data demo-out/mnist                  ... and train on them"
+        cargo demo --data demo-out/mnist                  ... and train on them\n  \
+        cargo demo all --quick                            every experiment in small, and a report\n  \
+        cargo demo sweep --help                           what an experiment can be told"
 )]
 pub struct Arguments {
     /// What to do instead of training.
@@ -54,6 +56,14 @@ pub enum Command {
     Sweep(experiments::sweep::Options),
     /// Accuracy over time, each optimizer at its best rate of the sweep
     Curves(lab::Options),
+    /// Every experiment, and the report
+    All(lab::Options),
+    /// One HTML page of all experiments that have been run
+    Report {
+        /// Folder with their results
+        #[arg(default_value = "demo-out/experiments")]
+        dir: PathBuf,
+    },
     /// Make the built-in subset again: every sixth training and every fifth test digit of the full set
     #[command(hide = true)]
     Subset {
