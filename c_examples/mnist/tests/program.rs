@@ -48,33 +48,6 @@ fn writes_plots_and_tables() {
 }
 
 #[test]
-fn sizes_are_measured_drawn_and_kept() {
-    let out = folder("sizes");
-    let out_text = out.to_str().unwrap();
-    let few = ["--quick", "--scale", "1,1.25,1.5", "--lr", "0.01", "--cap", "30", "--data"];
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
-    for name in ["size", "lrsize"] {
-        let arguments = [&[name][..], &few, &[data, "--out", out_text]].concat();
-        let first = demo(&arguments);
-        assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
-        let csv = fs::read_to_string(out.join(name).with_extension("csv")).unwrap();
-        assert_eq!(csv.lines().count(), 1 + if name == "size" { 6 } else { 3 }, "{csv}");
-        assert!(csv.contains("\nlinear,1.25,4202,124660,0.01,"), "{csv}");
-        // From the journal: the same times to the last digit.
-        assert!(demo(&arguments).status.success());
-        assert_eq!(fs::read_to_string(out.join(name).with_extension("csv")).unwrap(), csv);
-    }
-    let kernel = fs::read_to_string(out.join("kernel.csv")).unwrap();
-    assert_eq!(kernel.lines().count(), 1 + 8 * 3, "{kernel}");
-    for picture in ["size.png", "size-step.png", "kernel.svg", "lrsize.png"] {
-        assert!(out.join(picture).exists(), "{picture}");
-    }
-    let error = demo(&["size", "--model", "tf", "--data", data, "--out", out_text]);
-    let error = String::from_utf8(error.stderr).unwrap();
-    assert!(error.starts_with("error: --model tf: the widths"), "{error}");
-}
-
-#[test]
 fn errors_are_one_line_and_an_exit_code() {
     let file = folder("in-the-way");
     fs::write(&file, "not a folder").unwrap();

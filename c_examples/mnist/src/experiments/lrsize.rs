@@ -36,6 +36,7 @@ pub struct Options {
 
 /// What of the whole experiment is to be run.
 #[derive(Clone, Debug, Default, Args)]
+#[group(skip)]
 pub struct Part {
     /// Only these rates of Adam [default: the article's 0.0001, 0.0005, 0.001, 0.00146, 0.005, 0.01, and 0.02, 0.05]
     #[arg(short, long, value_delimiter = ',', value_name = "RATE")]

@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use super::goal::{Goal, Outcome, Status, train_until};
 use super::kernel;
-use super::sweep::significant;
 use super::trend::Trend;
 use super::{Check, Picture, Section, Table};
 use crate::ffi::Settings;
@@ -44,6 +43,7 @@ pub struct Options {
 
 /// What of the whole experiment is to be run.
 #[derive(Clone, Debug, Default, Args)]
+#[group(skip)]
 pub struct Part {
     /// Only one way to grow [default: both]
     #[arg(short, long, value_enum)]
@@ -380,11 +380,11 @@ fn checks(rows: &[Row], published: &[Published]) -> Vec<Check> {
         let figures = format!(
             "over weights R² = {:.4} ({} ms + {} per thousand), over multiply-adds R² = {:.4} ({} ms + {} per million)",
             weights.r2,
-            plot::number(significant(weights.intercept)),
-            plot::number(significant(weights.slope)),
+            plot::rounded(weights.intercept),
+            plot::rounded(weights.slope),
             macs.r2,
-            plot::number(significant(macs.intercept)),
-            plot::number(significant(macs.slope)),
+            plot::rounded(macs.intercept),
+            plot::rounded(macs.slope),
         );
         checks.push(match mode {
             Mode::Linear => Check::new(
@@ -474,9 +474,9 @@ fn trend_panel(title: &str, x_title: &str, y_title: &str, clouds: &[Cloud]) -> P
             panel.series.push(Series::new(trend.line(&cloud.points), line, cloud.color));
             let text = format!(
                 "{} {} {} x,  R² = {:.3}",
-                plot::number(significant(trend.intercept)),
+                plot::rounded(trend.intercept),
                 if trend.slope < 0.0 { "−" } else { "+" },
-                plot::number(significant(trend.slope.abs())),
+                plot::rounded(trend.slope.abs()),
                 trend.r2,
             );
             let at = (0.02 * right, top * (0.95 - 0.07 * index as f64));
