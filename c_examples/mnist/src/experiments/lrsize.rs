@@ -16,6 +16,8 @@ use super::size::{Mode, Plan, Published, Row, measure, scale, scales};
 use super::trend::Trend;
 use super::{Check, Picture, Section, Table};
 use crate::lab::{self, Cores, Lab, read_csv};
+use crate::optimizer::Model;
+use crate::output;
 use crate::plot::{self, Axis, Entry, Figure, Mark, Panel, Scale, Series};
 
 /// The article's six, and two beyond, since its largest still suits our network.
@@ -49,8 +51,12 @@ pub struct Part {
     pub cap: Option<NonZeroU64>,
 }
 
-/// All of it.
+/// All of it, where it can be done: among other experiments, the wrong network is not an error.
 pub fn run_all(lab: &Lab) -> Result<()> {
+    if lab.options().model != Model::Lenet {
+        output::say(format_args!("lrsize: left out, since it widens the LeNet"));
+        return Ok(());
+    }
     run(lab, &Part::default())
 }
 
