@@ -513,7 +513,7 @@ fn draw_times(rows: &[Row], published: &[Published]) -> Figure {
     for mode in modes(rows) {
         let title = match mode {
             Mode::Linear => "Linear mode",
-            Mode::Article => "Article mode: a line does not suit what grows with the square",
+            Mode::Article => "Article mode: the work grows with the square of s",
         };
         let cloud = cloud(rows, mode, |row| (row.scale, row.secs));
         figure.panels.push(trend_panel(title, x, y, &[cloud]));

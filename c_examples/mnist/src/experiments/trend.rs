@@ -1,8 +1,5 @@
 //! A straight line through measurements, and how much of them it explains.
 
-/// Of a line that is drawn.
-const PIECES: u32 = 100;
-
 /// y = intercept + slope x, by least squares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trend {
@@ -37,13 +34,15 @@ impl Trend {
         self.intercept + self.slope * x
     }
 
-    /// Over these points, in pieces: what is beyond a panel's frame is cut at its points.
+    /// Its two ends over these points, for a panel that ends at y = 0.
     pub fn line(&self, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         let xs = || points.iter().map(|point| point.0);
-        let low = xs().fold(f64::INFINITY, f64::min);
-        let high = xs().fold(f64::NEG_INFINITY, f64::max);
-        let x = |piece| low + (high - low) * f64::from(piece) / f64::from(PIECES);
-        (0..=PIECES).map(|piece| (x(piece), self.at(x(piece)))).collect()
+        let ends = [xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max)];
+        let above = |x: f64| match self.at(x) {
+            y if y < 0.0 => (-self.intercept / self.slope, 0.0),
+            y => (x, y),
+        };
+        ends.map(above).to_vec()
     }
 }
 
@@ -56,8 +55,9 @@ mod tests {
         let line = [(1.0, 5.0), (2.0, 7.0), (4.0, 11.0)];
         let trend = Trend::of(&line).unwrap();
         assert_eq!(trend, Trend { intercept: 3.0, slope: 2.0, r2: 1.0 });
-        let drawn = trend.line(&line);
-        assert_eq!((drawn[0], drawn[PIECES as usize]), ((1.0, 5.0), (4.0, 11.0)));
+        assert_eq!(trend.line(&line), [(1.0, 5.0), (4.0, 11.0)]);
+        let steep = Trend { intercept: -4.0, slope: 2.0, r2: 1.0 };
+        assert_eq!(steep.line(&line), [(2.0, 0.0), (4.0, 4.0)]);
         // By hand: the line is 1.5 + 0.6 x, the residuals' squares add to 4.2 of 6.
         let noisy = [(1.0, 3.0), (2.0, 1.0), (3.0, 4.0), (4.0, 4.0)];
         let trend = Trend::of(&noisy).unwrap();
