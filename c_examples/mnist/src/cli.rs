@@ -50,6 +50,10 @@ pub enum Command {
     },
     /// Learning rates of six optimizers: 48 each, to 97 % training accuracy
     Sweep(experiments::sweep::Options),
+    /// The validation accuracy of 48 learning rates
+    Grid(experiments::grid::Options),
+    /// Population based training of the learning rate, next to grid search
+    Pbt(experiments::pbt::Options),
     /// Make the built-in subset again: every sixth training and every fifth test digit of the full set
     #[command(hide = true)]
     Subset {
@@ -146,6 +150,16 @@ fn batch_size(text: &str) -> Result<BatchSize, String> {
     text.parse()
         .map(BatchSize::Digits)
         .map_err(|_| "expected a number from 1, or `full`".to_owned())
+}
+
+impl ValueEnum for Optimizer {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.key()))
+    }
 }
 
 /// `--optimizer`: one of them, or `all` for the seven.

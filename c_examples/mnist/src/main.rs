@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 use mnist::cli::{Arguments, Command, Train};
-use mnist::experiments::{perform, sweep};
+use mnist::experiments::{grid, pbt, perform, sweep};
 use mnist::lab::Interrupted;
 use mnist::{data, fetch, ffi, output, plot, report, run};
 
@@ -29,6 +29,12 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Some(Command::Fetch { dir }) => fetch::fetch(&dir),
         Some(Command::Sweep(options)) => {
             perform(&options.lab, |lab| sweep::run(lab, &options.part), sweep::show)
+        }
+        Some(Command::Grid(options)) => {
+            perform(&options.lab, |lab| grid::run(lab, options.search), grid::show)
+        }
+        Some(Command::Pbt(options)) => {
+            perform(&options.lab, |lab| pbt::run(lab, options.search), pbt::show)
         }
         Some(Command::Subset { data, dir }) => fetch::subset(&data, &dir),
     }

@@ -10,6 +10,9 @@
 //! always those of the files.
 
 pub mod goal;
+pub mod grid;
+pub mod learner;
+pub mod pbt;
 pub mod rates;
 pub mod sweep;
 
@@ -33,8 +36,11 @@ pub struct Experiment {
 }
 
 /// In the order of the report.
-pub const ALL: [Experiment; 1] =
-    [Experiment { name: "sweep", csv: "sweep.csv", run: sweep::run_all, show: sweep::show }];
+pub const ALL: [Experiment; 3] = [
+    Experiment { name: "sweep", csv: "sweep.csv", run: sweep::run_all, show: sweep::show },
+    Experiment { name: "grid", csv: "grid.csv", run: grid::run_all, show: grid::show },
+    Experiment { name: "pbt", csv: "pbt.csv", run: pbt::run_all, show: pbt::show },
+];
 
 /// Runs one, and prints what came out.
 pub fn perform(
