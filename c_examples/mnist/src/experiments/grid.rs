@@ -13,7 +13,7 @@ use super::rates::{grid, rate};
 use super::{Check, Picture, Section, Table};
 use crate::lab::{self, Job, Lab, read_csv};
 use crate::optimizer::Optimizer;
-use crate::plot::{self, Axis, Entry, Figure, Mark, Panel, Scale, Series, ordered_color};
+use crate::plot::{self, Axis, Entry, Figure, Mark, PALETTE, Panel, Scale, Series, ordered_color};
 use crate::search;
 
 /// `cargo demo grid`.
@@ -166,42 +166,33 @@ pub fn show(dir: &Path) -> Result<Section> {
             let cell = |of: fn(&Best) -> String| best.as_ref().map_or("—".to_owned(), of);
             table.rows.push(vec![
                 seed.to_string(),
-                step.to_string(),
-                cell(|best| format!("{:.3e}", best.lr)),
+                plot::number(step as f64),
+                cell(|best| plot::rounded(best.lr)),
                 cell(|best| percent(best.val)),
             ]);
         }
     }
-    let (first, last) = (steps[0], steps[steps.len() - 1]);
-    let mut measured =
-        format!("{}, {} rates:", optimizer.name(), distinct(&rows, |row| row.k).len());
+    let last = steps[steps.len() - 1];
+    let total = last * rows.iter().filter(|row| row.step == last).count() as u64;
+    let mut measured = format!(
+        "{} at {} rates, {} steps in all.",
+        optimizer.name(),
+        distinct(&rows, |row| row.k).len(),
+        plot::number(total as f64)
+    );
     for &seed in &seeds {
         if let Some(best) = best(&rows, seed, last) {
-            let lr = plot::number(significant(best.lr));
-            let _ =
-                write!(measured, " with seed {seed} the best is {lr} with {},", percent(best.val));
+            let (lr, val) = (plot::rounded(best.lr), percent(best.val));
+            let _ = write!(measured, " With seed {seed} the best rate is {lr}: {val}.");
         }
     }
-    let steps_of_all = last * rows.iter().filter(|row| row.step == last).count() as u64;
-    let _ = write!(measured, " for {} steps in all.", plot::number(steps_of_all as f64));
-    // What choosing after a quarter of the steps would have cost.
-    let losses: Vec<Option<f64>> = seeds
-        .iter()
-        .map(|&seed| {
-            let early = best(&rows, seed, first)?.lr;
-            let chosen = rows.iter().find(|r| r.seed == seed && r.step == last && r.lr == early)?;
-            Some(100.0 * (best(&rows, seed, last)?.val - chosen.val?))
-        })
-        .collect();
-    let list: Vec<String> =
-        losses.iter().map(|loss| loss.map_or("—".into(), |loss| format!("{loss:.2}"))).collect();
     Ok(Section {
         title: "Grid search",
         question: "Which learning rate is the best on digits that were held out, and how soon does it show?".into(),
         pictures: vec![Picture {
             stem: "grid",
             caption: "Validation accuracy at each rate, after a quarter, half and all of the steps: a line for the mean over \
-                the seeds, dots for each seed"
+                the seeds, dots for each seed; rings around each seed's best"
                 .into(),
         }],
         article: "Mack: the right learning rate is crucial and hard to find, and is best left to automated methods; trying all \
@@ -209,33 +200,63 @@ pub fn show(dir: &Path) -> Result<Section> {
             .into(),
         measured,
         table,
-        checks: vec![
-            Check::new(
-                format!("The rate that is best after {first} steps is within half a point of the best after {last}"),
-                format!("behind by {} points", list.join(", ")),
-                losses.iter().all(|loss| loss.is_some_and(|loss| loss <= 0.5)),
-            ),
-        ],
+        checks: checks(&rows, &seeds, steps[0], last),
     })
 }
 
-/// Two digits after the point.
-pub fn percent(fraction: f64) -> String {
-    format!("{:.2} %", 100.0 * fraction)
+fn checks(rows: &[Row], seeds: &[u64], first: u64, last: u64) -> Vec<Check> {
+    let at_end = |seed: u64| rows.iter().filter(move |r| r.seed == seed && r.step == last);
+    let list = |figure: &dyn Fn(u64) -> String| {
+        let parts = seeds.iter().map(|&seed| format!("seed {seed}: {}", figure(seed)));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    let above = |seed: u64, val: f64| at_end(seed).filter(|row| row.val >= Some(val)).count();
+    let of = |seed: u64, count: usize| format!("{count} of {}", at_end(seed).count());
+    let best_at_end = |seed: u64| best(rows, seed, last).map_or(f64::NAN, |best| best.val);
+    // What it would have cost to choose at the first checkpoint.
+    let loss = |seed: u64| {
+        let early = best(rows, seed, first)?.lr;
+        let chosen = at_end(seed).find(|row| row.lr == early)?;
+        Some(format!("{:.2}", 100.0 * (best_at_end(seed) - chosen.val?)))
+    };
+    vec![
+        Check::new(
+            "Over half of the rates read fewer than 90 % of the digits, with every seed",
+            list(&|seed| of(seed, at_end(seed).count() - above(seed, 0.9))),
+            seeds.iter().all(|&seed| 2 * above(seed, 0.9) < at_end(seed).count()),
+        ),
+        Check::figure(
+            "Rates within a point of the best",
+            list(&|seed| of(seed, above(seed, best_at_end(seed) - 0.01))),
+        ),
+        Check::figure(
+            format!(
+                "Points lost by choosing the rate after {} steps instead of {}",
+                plot::number(first as f64),
+                plot::number(last as f64)
+            ),
+            list(&|seed| loss(seed).unwrap_or_else(|| "—".to_owned())),
+        ),
+    ]
 }
 
-/// Three digits.
-fn significant(value: f64) -> f64 {
-    format!("{value:.2e}").parse().unwrap_or(value)
+/// Two digits after the point.
+pub fn percent(accuracy: f64) -> String {
+    if accuracy.is_nan() { "diverged".to_owned() } else { format!("{:.2} %", 100.0 * accuracy) }
 }
 
 /// Above all accuracies, and beside it the errors on a logarithmic scale, where the good rates differ.
 fn draw(rows: &[Row], optimizer: Optimizer, seeds: &[u64], steps: &[u64]) -> Figure {
     let line = Mark::Line { width: 3 };
     let shade = |index: usize| ordered_color(index as f64 / (steps.len() - 1).max(1) as f64);
-    let legend = (steps.iter().enumerate())
-        .map(|(index, step)| Entry::new(format!("after {step} steps"), line, shade(index)))
+    let mut legend: Vec<Entry> = (steps.iter().enumerate())
+        .map(|(index, step)| {
+            let text = format!("after {} steps", plot::number(*step as f64));
+            Entry::new(text, line, shade(index))
+        })
         .collect();
+    let ring = Mark::Rings { radius: 7 };
+    legend.push(Entry::new("the best of a seed", ring, PALETTE[0]));
     let caption = match seeds.len() {
         1 => format!("{}, seed {}", optimizer.name(), seeds[0]),
         count => format!("{}; lines: means over {count} seeds, dots: each seed", optimizer.name()),
@@ -246,7 +267,7 @@ fn draw(rows: &[Row], optimizer: Optimizer, seeds: &[u64], steps: &[u64]) -> Fig
     let mut accuracy = Panel::new(
         "Validation accuracy",
         axis(),
-        Axis::new("digits read rightly (%)", Scale::Linear, 0.0, 100.0),
+        Axis::new("digits read correctly (%)", Scale::Linear, 0.0, 100.0),
     );
     let mut error = Panel::new(
         "Validation error",
@@ -273,6 +294,10 @@ fn draw(rows: &[Row], optimizer: Optimizer, seeds: &[u64], steps: &[u64]) -> Fig
             panel.series.push(dots.faint(0.6));
         }
     }
+    let last = steps.last().copied().unwrap_or(0);
+    let best = seeds.iter().filter_map(|&seed| best(rows, seed, last));
+    let rings = best.map(|best| (best.lr, 100.0 * (1.0 - best.val))).collect();
+    error.series.push(Series::new(rings, ring, PALETTE[0]));
     figure.panels = vec![accuracy, error];
     figure
 }

@@ -16,6 +16,7 @@ use crate::optimizer::Optimizer;
 use crate::plot::{
     self, Axis, Entry, Figure, GREY, Mark, Note, PALETTE, Panel, Scale, Series, Side, ordered_color,
 };
+use crate::search::compare;
 use crate::search::pbt::{self, Event, History, Prior, Record, Settings};
 
 /// `cargo demo pbt`.
@@ -52,6 +53,14 @@ impl Variant {
             Variant::Exploit => "exploit only",
             Variant::Explore => "explore only",
             Variant::Neither => "neither",
+        }
+    }
+
+    /// Dashes where it may lie on another one.
+    fn line(self, width: u32) -> Mark {
+        match self {
+            Variant::Neither => Mark::Dashes { width },
+            _ => Mark::Line { width },
         }
     }
 
@@ -95,7 +104,7 @@ const EVENTS: [(Event, &str); 5] = [
 ];
 
 /// The learning rate, from 1e-6 to 100.
-const PRIOR: [Prior; 1] = [Prior::LogUniform(-6.0, 2.0)];
+pub const PRIOR: [Prior; 1] = [Prior::LogUniform(-6.0, 2.0)];
 
 /// With Adam.
 pub fn run_all(lab: &Lab) -> Result<()> {
@@ -156,7 +165,8 @@ fn settings_of(variant: Variant, settings: &Settings) -> Settings {
     }
 }
 
-fn train(
+/// One population, from initial rates that cover all of [`PRIOR`].
+pub fn train(
     lab: &Lab,
     optimizer: Optimizer,
     seed: u64,
@@ -171,7 +181,8 @@ fn train(
     pbt::train(&mut learners, &hyper, &PRIOR, settings, seed, stop).map_err(failure)
 }
 
-fn rows(history: &History, optimizer: Optimizer, seed: u64, variant: Variant) -> Vec<Row> {
+/// For the table.
+pub fn rows(history: &History, optimizer: Optimizer, seed: u64, variant: Variant) -> Vec<Row> {
     let row = |round: &[Record], record: &Record| Row {
         opt: optimizer.key().to_owned(),
         seed,
@@ -315,11 +326,6 @@ impl Contest<'_> {
     }
 }
 
-fn rate_in_words(lr: f64) -> String {
-    let digits = format!("{lr:.1e}").parse().unwrap_or(lr);
-    plot::number(digits)
-}
-
 fn measured(contests: &[Contest<'_>]) -> String {
     let mut text = String::new();
     for contest in contests {
@@ -331,13 +337,13 @@ fn measured(contests: &[Contest<'_>]) -> String {
                 "Seed {}: the winner goes back to a member with rate {}, was copied {copies} times on its way, and ends with \
                  {} and {}. ",
                 contest.full.seed,
-                rate_in_words(first.hyper[0]),
-                rate_in_words(last.hyper[0]),
+                plot::rounded(first.hyper[0]),
+                plot::rounded(last.hyper[0]),
                 percent(last.score)
             );
         }
     }
-    text.trim_end().to_owned()
+    text + "Both searches choose by the validation digits, and so flatter themselves: the figures compare them, and are no forecast."
 }
 
 fn find(all: &[Population], seed: u64, variant: Variant) -> Option<&Population> {
@@ -362,10 +368,10 @@ fn table(all: &[Population], contests: &[Contest<'_>]) -> Table {
         let (full, grid) = (contest.full, contest.grid.as_ref());
         let mut row = vec![
             full.seed.to_string(),
-            grid.map_or_else(none, |best| rate_in_words(best.lr)),
+            grid.map_or_else(none, |best| plot::rounded(best.lr)),
             grid.map_or_else(none, |best| percent(best.val)),
             grid.map_or_else(none, |best| plot::number(best.total_steps as f64)),
-            full.history.winner().map_or_else(none, |winner| rate_in_words(winner.hyper[0])),
+            full.history.winner().map_or_else(none, |winner| plot::rounded(winner.hyper[0])),
             percent(full.final_best()),
             plot::number(full.total_steps() as f64),
         ];
@@ -402,6 +408,18 @@ fn checks(all: &[Population], contests: &[Contest<'_>]) -> Vec<Check> {
             contests.iter().all(|one| 3 * one.full.total_steps() <= grid_steps(one)),
         ),
     ];
+    checks.push(Check::figure(
+        "The winner's rate in its first round and in its last",
+        list(&|one| {
+            let path = one.full.ancestry();
+            let rate = |record: Option<&&Record>| record.map_or(f64::NAN, |record| record.hyper[0]);
+            format!(
+                "{} and {}",
+                plot::rounded(rate(path.first())),
+                plot::rounded(rate(path.last()))
+            )
+        }),
+    ));
     for (figure, what) in [
         (Population::final_best as fn(&Population) -> f64, "The best member"),
         (Population::final_median, "The middle member"),
@@ -417,7 +435,7 @@ fn checks(all: &[Population], contests: &[Contest<'_>]) -> Vec<Check> {
                 "{what} (mean over the seeds) is better with both halves than without one or both"
             ),
             parts.collect::<Vec<_>>().join(", "),
-            means[1..].iter().all(|mean| means[0] > *mean),
+            means[1..].iter().all(|&mean| compare(means[0], mean).is_gt()),
         ));
     }
     checks
@@ -450,8 +468,16 @@ fn lineage_legend(optimizer: Optimizer) -> Vec<Entry> {
     legend
 }
 
+/// With some room behind the last step.
+fn steps_axis(last: f64, room: f64) -> Axis {
+    let ticks = (0..=5).map(|fifth| 0.2 * f64::from(fifth) * last).collect();
+    Axis::new("steps of each member", Scale::Linear, 0.0, (1.0 + room) * last).with_ticks(ticks)
+}
+
 /// The rate of every member after every round, and where it came from.
-fn lineage_panel(population: &Population, optimizer: Optimizer, title: &str) -> Panel {
+///
+/// `room` is for the winner's accuracy, as a share of the width.
+fn lineage_panel(population: &Population, optimizer: Optimizer, title: &str, room: f64) -> Panel {
     let rounds: Vec<&[Record]> = population.history.rounds().collect();
     let records = || population.history.0.iter();
     let last = records().map(|record| record.step).max().unwrap_or(1) as f64;
@@ -460,7 +486,7 @@ fn lineage_panel(population: &Population, optimizer: Optimizer, title: &str) -> 
     let high = 1.25 * rates().fold(1e2, f64::max);
     let mut panel = Panel::new(
         title,
-        Axis::new("steps of each member", Scale::Linear, 0.0, 1.03 * last),
+        steps_axis(last, room),
         Axis::new("learning rate", Scale::Log, low, high),
     );
     let point = |record: &Record| (record.step as f64, record.hyper[0]);
@@ -491,10 +517,10 @@ fn lineage_panel(population: &Population, optimizer: Optimizer, title: &str) -> 
     if let Some(winner) = population.history.winner() {
         let (x, y) = point(winner);
         panel.notes.push(Note {
-            at: (x, 2.2 * y),
+            at: (x + 0.1 * room * last, y),
             text: percent(winner.score),
             color: PALETTE[0],
-            side: Side::Left,
+            side: Side::Right,
         });
     }
     panel
@@ -508,7 +534,7 @@ fn draw_lineage(contest: &Contest<'_>, optimizer: Optimizer) -> Figure {
         contest.full.seed
     );
     let mut figure = Figure::new((1300, 760), caption, lineage_legend(optimizer));
-    figure.panels.push(lineage_panel(contest.full, optimizer, "Learning rates and lineage"));
+    figure.panels.push(lineage_panel(contest.full, optimizer, "Learning rates and lineage", 0.07));
     figure
 }
 
@@ -516,15 +542,11 @@ fn errors(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.iter().map(|&(step, accuracy)| (step, 100.0 * (1.0 - accuracy))).collect()
 }
 
-/// An axis for validation errors that all of them share.
-fn error_axis<'a>(
-    populations: impl Iterator<Item = &'a Population>,
-    contests: &[Contest<'_>],
-) -> Axis {
-    let values = populations.flat_map(|one| [one.best(), one.median()]);
-    let values = values.flat_map(|points| errors(&points)).map(|point| point.1);
-    let grid = contests.iter().map(|one| 100.0 * (1.0 - one.grid_best()));
-    Axis::holding("validation digits misread (%)", Scale::Log, values.chain(grid))
+/// An axis for the errors that belong to these and other accuracies.
+fn error_axis(points: impl Iterator<Item = (f64, f64)>, level: f64) -> Axis {
+    let accuracies = points.map(|point| point.1).chain([level]);
+    let errors = accuracies.map(|accuracy| 100.0 * (1.0 - accuracy));
+    Axis::holding("validation digits misread (%, logarithmic)", Scale::Log, errors)
 }
 
 /// For each seed its lineage, and below it the errors.
@@ -533,15 +555,15 @@ fn draw_seeds(contests: &[Contest<'_>], optimizer: Optimizer) -> Figure {
     let [best, median] = [Mark::Line { width: 3 }, Mark::Line { width: 2 }];
     let grid = Mark::Dashes { width: 2 };
     let mut legend = lineage_legend(optimizer);
-    legend.push(Entry::new("error of the best member", best, color));
-    legend.push(Entry::new("of the middle member", median, PALETTE[0]));
-    legend.push(Entry::new("of the grid search's best, at its end", grid, GREY));
+    legend.push(Entry::new("best member's error", best, color));
+    legend.push(Entry::new("middle member's error", median, PALETTE[0]));
+    legend.push(Entry::new("grid search's best at its end", grid, GREY));
     let columns = contests.len();
     let width = (460 * columns as u32).clamp(900, 1840);
     let mut figure = Figure { columns, ..Figure::new((width, 960), String::new(), legend) };
     for contest in contests {
         let title = format!("Seed {}: rates and lineage", contest.full.seed);
-        let mut panel = lineage_panel(contest.full, optimizer, &title);
+        let mut panel = lineage_panel(contest.full, optimizer, &title, 0.2);
         for series in &mut panel.series {
             series.mark = match series.mark {
                 Mark::Dots { .. } => Mark::Dots { radius: 3 },
@@ -551,13 +573,14 @@ fn draw_seeds(contests: &[Contest<'_>], optimizer: Optimizer) -> Figure {
         }
         figure.panels.push(panel);
     }
-    let axis = error_axis(contests.iter().map(|one| one.full), contests);
+    let points = contests.iter().flat_map(|one| [one.full.best(), one.full.median()].concat());
+    let level = contests.iter().map(Contest::grid_best).fold(f64::NAN, f64::max);
+    let axis = error_axis(points, level);
     for contest in contests {
         let points = [errors(&contest.full.median()), errors(&contest.full.best())];
         let last = points.iter().flatten().map(|point| point.0).fold(1.0, f64::max);
-        let steps = Axis::new("steps of each member", Scale::Linear, 0.0, 1.03 * last);
         let title = format!("Seed {}: errors", contest.full.seed);
-        let mut panel = Panel::new(&title, steps, axis.clone());
+        let mut panel = Panel::new(&title, steps_axis(last, 0.2), axis.clone());
         let [middle, first] = points;
         let level = 100.0 * (1.0 - contest.grid_best());
         panel.series.push(Series::new(vec![(0.0, level), (last, level)], grid, GREY));
@@ -570,10 +593,9 @@ fn draw_seeds(contests: &[Contest<'_>], optimizer: Optimizer) -> Figure {
 
 /// The variants' best and middle members.
 fn draw_ablation(all: &[Population], contests: &[Contest<'_>], optimizer: Optimizer) -> Figure {
-    let line = Mark::Line { width: 3 };
-    let entry = |variant: &Variant| Entry::new(variant.words(), line, variant.color());
+    let entry = |variant: &Variant| Entry::new(variant.words(), variant.line(3), variant.color());
     let mut legend: Vec<Entry> = Variant::ALL.iter().map(entry).collect();
-    legend.push(Entry::new("the grid search's best", Mark::Dashes { width: 2 }, GREY));
+    legend.push(Entry::new("grid search's best at its end", Mark::Line { width: 2 }, GREY));
     let seeds = distinct(all, |one| one.seed);
     let caption = match seeds.len() {
         1 => format!("{}, seed {}", optimizer.name(), seeds[0]),
@@ -587,19 +609,22 @@ fn draw_ablation(all: &[Population], contests: &[Contest<'_>], optimizer: Optimi
         ("Best member", Population::best as fn(&Population) -> Vec<(f64, f64)>),
         ("Middle member", Population::median),
     ] {
-        let axis = error_axis(all.iter(), contests);
-        let steps = Axis::new("steps of each member", Scale::Linear, 0.0, 1.03 * last);
-        let mut panel = Panel::new(title, steps, axis);
+        let axis = error_axis(all.iter().flat_map(curve), level);
+        let mut panel = Panel::new(title, steps_axis(last, 0.03), axis);
         let ends = errors(&[(0.0, level), (last, level)]);
-        panel.series.push(Series::new(ends, Mark::Dashes { width: 2 }, GREY));
-        for variant in Variant::ALL.into_iter().rev() {
+        panel.series.push(Series::new(ends, Mark::Line { width: 2 }, GREY));
+        for variant in [Variant::Exploit, Variant::Explore, Variant::Neither, Variant::Pbt] {
             let curves: Vec<_> =
                 all.iter().filter(|one| one.variant == variant).map(curve).collect();
             for points in &curves {
                 let thin = Series::new(errors(points), Mark::Line { width: 1 }, variant.color());
                 panel.series.push(thin.faint(0.5));
             }
-            panel.series.push(Series::new(errors(&mean(&curves)), line, variant.color()));
+            panel.series.push(Series::new(
+                errors(&mean(&curves)),
+                variant.line(3),
+                variant.color(),
+            ));
         }
         figure.panels.push(panel);
     }
