@@ -32,6 +32,7 @@ const HELD_OUT: usize = 5_000;
 
 /// The options that all experiments have.
 #[derive(Clone, Debug, Args)]
+#[group(skip)] // the experiments' own options have that name
 pub struct Options {
     /// A small version, of a minute at the most
     #[arg(long)]

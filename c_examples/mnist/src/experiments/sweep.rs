@@ -149,6 +149,7 @@ pub struct EnvelopeRow {
 
 /// What of the whole experiment is to be run.
 #[derive(Clone, Debug, Default, Args)]
+#[group(skip)]
 pub struct Part {
     /// Only these: sgd, momentum, adagrad, rmsprop1 and rmsprop0 (averages start at 1 or 0), adadelta, adam
     #[arg(short, long, value_delimiter = ',', value_name = "NAME", value_parser = contender)]
