@@ -175,6 +175,10 @@ fn claims_are_those_of_the_tables() {
         assert!(dir.join(format!("{}.png", picture.stem)).exists());
     }
 
+    let rows = [row(Pbt, 1, 0, None), row(Pbt, 2, 1, None)];
+    lab::write_csv(&dir.join("pbt.csv"), rows).unwrap();
+    let error = format!("{:#}", pbt::show(&dir).unwrap_err());
+    assert_eq!(error, "pbt.csv: seed 1, exploit and explore: round 2 is not whole");
     let error = fs::remove_file(dir.join("pbt-grid.csv")).map(|()| pbt::show(&dir).unwrap_err());
     assert!(format!("{:#}", error.unwrap()).contains("pbt-grid.csv"));
 }

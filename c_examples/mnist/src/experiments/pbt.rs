@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use plotters::style::RGBColor;
 use serde::{Deserialize, Serialize};
@@ -223,8 +223,19 @@ impl Population {
             })
         };
         let population = |rows: &[Row]| {
-            let records = rows.iter().map(record).collect::<Result<_>>()?;
-            Ok(Self { seed: rows[0].seed, variant: rows[0].variant, history: History(records) })
+            let (seed, variant) = (rows[0].seed, rows[0].variant);
+            let history = History(rows.iter().map(record).collect::<Result<_>>()?);
+            let size = history.rounds().next().map_or(0, <[Record]>::len);
+            for (index, round) in history.rounds().enumerate() {
+                let is_whole = round.len() == size
+                    && round.iter().zip(0..).all(|(record, member)| {
+                        (record.round, record.member) == (index + 1, member)
+                            && record.parent.is_none_or(|parent| parent < size)
+                    });
+                let number = index + 1;
+                ensure!(is_whole, "seed {seed}, {}: round {number} is not whole", variant.words());
+            }
+            Ok(Self { seed, variant, history })
         };
         rows.chunk_by(same).map(population).collect()
     }
@@ -271,7 +282,7 @@ pub fn show(dir: &Path) -> Result<Section> {
     let rows: Vec<Row> = read_csv(&dir.join("pbt.csv"))?;
     let grid_rows: Vec<grid::Row> = read_csv(&dir.join("pbt-grid.csv"))?;
     let optimizer = optimizer_of(&rows[0].opt)?;
-    let all = Population::read(&rows)?;
+    let all = Population::read(&rows).context("pbt.csv")?;
     let of = |variant: Variant| all.iter().filter(move |one| one.variant == variant);
     let last = grid_rows.iter().map(|row| row.step).max().unwrap_or(0);
     let contests: Vec<Contest<'_>> = of(Variant::Pbt)

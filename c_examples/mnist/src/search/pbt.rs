@@ -169,7 +169,7 @@ pub fn stratified(priors: &[Prior], count: usize, seed: u64) -> Vec<Vec<f64>> {
 ///
 /// `stop` is asked before each member's part of a round; when it says true, the training ends with
 /// [`Error::Interrupted`].
-pub fn train<T: Trainee + Sync>(
+pub fn train<T: Trainee>(
     members: &mut [T],
     hyper: &[Vec<f64>],
     priors: &[Prior],
