@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -50,11 +50,10 @@ impl Search {
         let default = if lab.options().quick { 1 } else { 3 };
         let count = self.seeds.map_or(default, NonZeroU64::get);
         let first = lab.options().seed;
-        ensure!(
-            first.checked_add(count).is_some(),
-            "--seed {first} leaves no room for {count} seeds"
-        );
-        Ok((first..first + count).collect())
+        let last = first.checked_add(count - 1);
+        let last =
+            last.with_context(|| format!("--seed {first} leaves no room for {count} seeds"))?;
+        Ok((first..=last).collect())
     }
 }
 
@@ -149,7 +148,7 @@ pub fn distinct<R, T: Ord>(rows: &[R], column: impl Fn(&R) -> T) -> Vec<T> {
 /// As people write it.
 pub fn optimizer_of(key: &str) -> Result<Optimizer> {
     let found = Optimizer::ALL.into_iter().find(|one| one.key() == key);
-    found.ok_or_else(|| anyhow::anyhow!("{key}: no such optimizer"))
+    found.with_context(|| format!("{key}: no such optimizer"))
 }
 
 /// From `grid.csv`.
