@@ -67,6 +67,9 @@ pub enum Command {
         /// Folder with their results
         #[arg(default_value = "demo-out/experiments")]
         dir: PathBuf,
+        /// Also as Markdown with its pictures, in this folder
+        #[arg(long, value_name = "FOLDER")]
+        gallery: Option<PathBuf>,
     },
     /// Make the built-in subset again: every sixth training and every fifth test digit of the full set
     #[command(hide = true)]

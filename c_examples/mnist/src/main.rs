@@ -30,7 +30,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         None => train(&arguments.train),
         Some(Command::Fetch { dir }) => fetch::fetch(&dir),
         Some(Command::All(options)) => perform_all(&options),
-        Some(Command::Report { dir }) => perform_report(&dir),
+        Some(Command::Report { dir, gallery }) => perform_report(&dir, gallery.as_deref()),
         Some(Command::Gdvariants(options)) => perform(&options, gdvariants::run, gdvariants::show),
         Some(Command::Curves(options)) => perform(&options, curves::run, curves::show),
         Some(Command::Sweep(options)) => {

@@ -76,14 +76,17 @@ pub fn perform_all(options: &lab::Options) -> Result<()> {
         output::say(format_args!("{}: {:.0} s", experiment.name, begin.elapsed().as_secs_f64()));
     }
     drop(lab);
-    perform_report(&options.out())?;
+    perform_report(&options.out(), None)?;
     output::say(format_args!("{:.0} s in all", start.elapsed().as_secs_f64()));
     Ok(())
 }
 
-/// Makes the report of what a folder has.
-pub fn perform_report(dir: &Path) -> Result<()> {
+/// Makes the report of what a folder has, and a gallery if it is told where.
+pub fn perform_report(dir: &Path, gallery: Option<&Path>) -> Result<()> {
     let sections = report::write(dir)?;
+    if let Some(gallery) = gallery {
+        report::gallery(dir, gallery, &sections)?;
+    }
     for (_, section) in &sections {
         output::say(format_args!("\n{}", section.text().trim_end()));
     }

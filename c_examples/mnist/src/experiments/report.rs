@@ -58,6 +58,61 @@ pub fn write(dir: &Path) -> Result<Vec<(&'static Experiment, Section)>> {
     Ok(sections)
 }
 
+/// Copies the pictures to `target`, beside a `README.md` that says the same as the page, for those who read it on the web.
+pub fn gallery(
+    dir: &Path,
+    target: &Path,
+    sections: &[(&'static Experiment, Section)],
+) -> Result<()> {
+    output::prepare(target)?;
+    let mut text = format!(
+        "# Gallery\n\nThe experiments of three articles, made again with gradstep's kernels. This page and its pictures are made by\n\n\
+         ```sh\ncargo demo fetch\ncargo demo all\ncargo demo report --gallery c_examples/mnist/gallery\n```\n\n{}\n\n{}\n",
+        Setup::read(dir)?.words(),
+        summary(sections).replace('\n', "  \n"),
+    );
+    for (experiment, section) in sections {
+        text += &format!("\n## {}\n\n*{}*\n", section.title, section.question);
+        for picture in &section.pictures {
+            let name = format!("{}.svg", picture.stem);
+            let from = dir.join(&name);
+            let svg = fs::read(&from).with_context(|| from.display().to_string())?;
+            output::write(&target.join(&name), &svg)?;
+            text += &format!("\n![{0}]({name})\n\n{0}.\n", picture.caption.trim_end_matches('.'));
+        }
+        text += &format!(
+            "\n**The article.** {}\n\n**Measured.** {}\n",
+            section.article, section.measured
+        );
+        if !section.table.rows.is_empty() {
+            text += &format!("\n{}", markdown(&section.table));
+        }
+        text += "\n| claim | measured | |\n|---|---|---|\n";
+        for check in &section.checks {
+            let cells = [&check.claim, &check.measured].map(|cell| cell.replace('|', "\\|"));
+            text += &format!("| {} | {} | {} |\n", cells[0], cells[1], verdict(check).1);
+        }
+        text += &format!("\n```sh\ncargo demo {}\n```\n", experiment.name);
+    }
+    output::write(&target.join("README.md"), text.as_bytes())
+}
+
+fn markdown(table: &Table) -> String {
+    let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule = "|---|".to_owned() + &"--:|".repeat(table.header.len().saturating_sub(1)) + "\n";
+    let rows: String = table.rows.iter().map(|cells| row(cells)).collect();
+    row(&table.header) + &rule + &rows
+}
+
+/// A class of the style sheet, and a word.
+fn verdict(check: &Check) -> (&'static str, &'static str) {
+    match check.holds {
+        Some(true) => ("holds", "holds"),
+        Some(false) => ("fails", "does not hold"),
+        None => ("figure", "figure"),
+    }
+}
+
 /// How many claims hold, and which do not.
 pub fn summary(sections: &[(&'static Experiment, Section)]) -> String {
     let claims = || {
@@ -160,14 +215,10 @@ fn table(table: &Table) -> Markup {
 }
 
 fn claim(check: &Check) -> Markup {
-    let (class, word) = match check.holds {
-        Some(true) => ("mark holds", "holds"),
-        Some(false) => ("mark fails", "does not hold"),
-        None => ("mark figure", "figure"),
-    };
+    let (class, word) = verdict(check);
     html! {
         li {
-            span class=(class) { (word) }
+            span class={ "mark " (class) } { (word) }
             (check.claim) ": "
             span.measured { (check.measured) }
         }
