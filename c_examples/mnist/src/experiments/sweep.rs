@@ -18,6 +18,7 @@ use super::{Check, Picture, Section, Table};
 use crate::ffi::OptimizerSettings;
 use crate::lab::{self, Job, Lab, read_csv};
 use crate::optimizer::{Optimizer, Preset};
+use crate::output;
 use crate::plot::{self, Axis, Entry, Figure, GREY, Mark, Note, Panel, Scale, Series, Side};
 
 /// As in the article.
@@ -174,13 +175,25 @@ pub fn run(lab: &Lab, part: &Part) -> Result<()> {
     lab.write_csv("sweep.csv", rows)
 }
 
+/// All that the source has; says which it has not.
+fn contenders_of(preset: Preset) -> Vec<Contender> {
+    let (here, missing): (Vec<_>, Vec<_>) =
+        Contender::ALL.into_iter().partition(|one| one.optimizer.is_in(preset));
+    for one in missing {
+        output::say(format_args!("{}: not in preset {}", one.name, preset.key()));
+    }
+    here
+}
+
 /// The runs, by optimizer and rate.
 pub fn measure(lab: &Lab, part: &Part) -> Result<Vec<Row>> {
     let quick = lab.options().quick;
     let cap = part.cap.map_or(if quick { QUICK_CAP } else { CAP }, NonZeroU64::get);
     let goal = Goal { accuracy: ACCURACY, cap };
-    let all = part.optimizer.is_empty();
-    let contenders = if all { &Contender::ALL } else { part.optimizer.as_slice() };
+    let contenders = match part.optimizer.as_slice() {
+        [] => contenders_of(lab.options().preset),
+        some => some.to_vec(),
+    };
     let ks = match part.k.as_slice() {
         [] => grid(if quick { 3 } else { 1 }).collect(),
         ks => ks.to_vec(),
@@ -317,7 +330,7 @@ pub fn show(dir: &Path) -> Result<Section> {
     let published = Published::read()?;
     draw_sweep(&curves)?.save(dir, "sweep")?;
     draw_comparison(&curves, &published)?.save(dir, "sweep-published")?;
-    draw_envelope(&read_csv::<EnvelopeRow>(&dir.join("envelope.csv"))?).save(dir, "envelope")?;
+    draw_envelope(&envelope(&rows)).save(dir, "envelope")?;
 
     Ok(Section {
         title: "Learning rate sweep",
