@@ -2,7 +2,7 @@
 
 fn main() {
     let sources =
-        ["failure", "rng", "plain_math", "idx", "net", "optimizer", "train", "gradient_check"];
+        ["failure", "rng", "plain_math", "idx", "net", "optimizer", "train", "surface", "gradient_check"];
     let mut build = cc::Build::new();
     build
         .std("c11")
