@@ -35,7 +35,8 @@ fn train(options: &Train) -> Result<()> {
     output::say(format_args!("\n{}", report::table(&runs).trim_end()));
     output::say(format_args!(""));
     let written =
-        [report::write_csv(&options.out, &runs)?, plot::write(&options.out, &runs)?].concat();
+        [report::write_csv(&options.out, &runs)?, plot::curves::write(&options.out, &runs)?]
+            .concat();
     for path in written {
         output::say(format_args!("wrote {}", path.display()));
     }
