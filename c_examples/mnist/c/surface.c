@@ -58,7 +58,7 @@ bool surface_walk(int32_t kind, optimizer_settings settings, const float start[2
         return fail(why, "surface: no such function: %ld", (long)kind);
     }
     float point[2] = {start[0], start[1]};
-    float gradient[2];
+    float gradient[2] = {0.0f, 0.0f};
     const optimizer_tensor both = {.offset = 0, .count = 2};
     optimizer *o = optimizer_create(settings, point, gradient, &both, 1, why);
     if (o == NULL) {

@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod experiments;
 pub mod fetch;
 pub mod ffi;
 pub mod optimizer;
