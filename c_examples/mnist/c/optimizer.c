@@ -59,6 +59,8 @@ static int32_t configure(optimizer *o, const optimizer_settings *s) {
         o->hyper.sgd.nesterov = o->kind == OPTIMIZER_NESTEROV;
         if (o->kind == OPTIMIZER_SGD) {
             o->hyper.sgd.momentum = 0.0;
+        } else if (!isnan(s->momentum)) {
+            o->hyper.sgd.momentum = s->momentum;
         } else if (o->hyper.sgd.momentum == 0.0) {
             o->hyper.sgd.momentum = 0.9;
         }

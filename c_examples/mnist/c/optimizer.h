@@ -30,13 +30,13 @@ typedef struct {
 
 /*
  * `preset` is one of gradstep's GRADSTEP_PRESET_*: the defaults and the conventions of PyTorch, Keras and so on. The
- * momentum of `momentum` and `nesterov` is the preset's, or 0.9 where the preset has none. `eps` and `initial` replace
- * the preset's, NaN leaves them: `initial` is where the average of squares (RMSProp) or their sum (AdaGrad) starts;
- * optimizers without one ignore it, as gradient descent and momentum ignore both.
+ * others but the rate replace the preset's values, and NaN leaves them. `momentum` is that of `momentum` and `nesterov`,
+ * otherwise the preset's, or 0.9 where the preset has none; `initial` is where the average of squares (RMSProp) or their
+ * sum (AdaGrad) starts. What an optimizer does not have, it ignores.
  */
 typedef struct {
     int32_t kind, preset;
-    double lr, eps, initial;
+    double lr, momentum, eps, initial;
 } optimizer_settings;
 
 typedef struct optimizer optimizer;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
+use sha2::{Digest as _, Sha256};
 
 use crate::ffi::{Digits, File, View};
 
@@ -48,6 +49,22 @@ impl Data {
         let view = self.train.view();
         view.split(view.count() - self.hold_out).1
     }
+
+    /// With the last `count` training digits for the test, and the test set left alone.
+    pub fn holding_out(mut self, count: usize) -> Result<Self> {
+        let all = self.train.view().count();
+        ensure!(count < all, "{count} held-out digits leave none of the {all} training digits");
+        self.hold_out = count;
+        Ok(self)
+    }
+
+    /// Tells these training digits from others.
+    pub fn fingerprint(&self) -> u64 {
+        let train = self.train();
+        let hash =
+            Sha256::new().chain_update(train.pixels()).chain_update(train.labels()).finalize();
+        u64::from_be_bytes(hash[..8].try_into().expect("a hash of 32 bytes"))
+    }
 }
 
 /// The full set in `dir`, or the built-in subset.
@@ -56,11 +73,8 @@ pub fn load(dir: Option<&Path>, hold_out: Option<NonZeroUsize>) -> Result<Data> 
         Some(dir) => read_folder(dir)?,
         None => read_subset()?,
     };
-    let hold_out = hold_out.map_or(0, NonZeroUsize::get);
-    let data = Data { train: Digits::parse(a, b)?, test: Digits::parse(c, d)?, hold_out };
-    let count = data.train.view().count();
-    ensure!(hold_out < count, "--hold-out {hold_out} leaves none of the {count} training digits");
-    Ok(data)
+    let data = Data { train: Digits::parse(a, b)?, test: Digits::parse(c, d)?, hold_out: 0 };
+    data.holding_out(hold_out.map_or(0, NonZeroUsize::get)).context("--hold-out")
 }
 
 /// The subset that is part of the program.

@@ -84,6 +84,8 @@ pub struct OptimizerSettings {
     pub preset: i32,
     /// Learning rate.
     pub lr: f64,
+    /// Of momentum and Nesterov, instead of the preset's (or 0.9); NaN leaves that.
+    pub momentum: f64,
     /// Instead of the preset's; NaN leaves that.
     pub eps: f64,
     /// Where averages or sums of squares start, instead of the preset's; NaN leaves that.
@@ -216,6 +218,18 @@ impl View<'_> {
         self.raw.count
     }
 
+    /// 28 x 28 bytes for each.
+    pub fn pixels(&self) -> &[u8] {
+        // SAFETY: the array has that many, and lives as long as the digits.
+        unsafe { std::slice::from_raw_parts(self.raw.pixels, self.raw.count * 28 * 28) }
+    }
+
+    /// One for each, from 0 to 9.
+    pub fn labels(&self) -> &[u8] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts(self.raw.labels, self.raw.count) }
+    }
+
     /// The first `count` and the rest; panics if there are fewer.
     pub fn split(self, count: usize) -> (Self, Self) {
         assert!(count <= self.raw.count);
@@ -231,9 +245,19 @@ impl View<'_> {
     }
 }
 
+/// Who computes the parts of a batch; no bit depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// Those of the rayon pool in which the training is called.
+    Pool,
+    /// The one that calls.
+    Caller,
+}
+
 /// What the C side asks of its surroundings while it trains.
 struct Host<'a> {
     start: Instant,
+    threads: Threads,
     after_batch: RefCell<&'a mut dyn FnMut(&BatchReport) -> bool>,
 }
 
@@ -255,15 +279,17 @@ impl Shared {
 }
 
 unsafe extern "C" fn parallel(
-    _: *const c_void,
+    context: *const c_void,
     count: usize,
     body: Body,
     body_context: *mut c_void,
 ) {
+    // SAFETY: the context of `Host::raw`, whose host outlives the C call that it was made for.
+    let threads = unsafe { &*context.cast::<Host<'_>>() }.threads;
     let context = Shared(body_context);
     // SAFETY: `body` and its context come from the C side, which waits for this function to return.
     let run = |index| unsafe { body(context.get(), index) };
-    if count == 1 || rayon::current_num_threads() == 1 {
+    if count == 1 || threads == Threads::Caller || rayon::current_num_threads() == 1 {
         (0..count).for_each(run);
     } else {
         (0..count).into_par_iter().with_max_len(1).for_each(run);
@@ -271,13 +297,13 @@ unsafe extern "C" fn parallel(
 }
 
 unsafe extern "C" fn seconds(context: *const c_void) -> f64 {
-    // SAFETY: the context of `Host::raw`, whose host outlives the C call that it was made for.
+    // SAFETY: as in `parallel`.
     let host = unsafe { &*context.cast::<Host<'_>>() };
     host.start.elapsed().as_secs_f64()
 }
 
 unsafe extern "C" fn after_batch(context: *const c_void, report: *const BatchReport) -> bool {
-    // SAFETY: as in `seconds`; the report is on the C side's stack.
+    // SAFETY: as in `parallel`; the report is on the C side's stack.
     let (host, report) = unsafe { (&*context.cast::<Host<'_>>(), &*report) };
     (host.after_batch.borrow_mut())(report)
 }
@@ -285,27 +311,35 @@ unsafe extern "C" fn after_batch(context: *const c_void, report: *const BatchRep
 /// A network in training.
 pub struct Trainer<'a> {
     raw: NonNull<RawTrainer>,
+    threads: Threads,
     digits: PhantomData<View<'a>>,
 }
 
 impl<'a> Trainer<'a> {
     /// Fails where the settings do not fit together; gradstep says why.
-    pub fn new(train: View<'a>, settings: Settings) -> Result<Self> {
+    pub fn new(train: View<'a>, settings: Settings, threads: Threads) -> Result<Self> {
         let mut why = Failure::new();
         // SAFETY: `train` outlives the trainer by its lifetime.
         let raw = unsafe { trainer_create(train.raw, settings, &mut why) };
         let raw = NonNull::new(raw).ok_or_else(|| why.error())?;
-        Ok(Self { raw, digits: PhantomData })
+        Ok(Self { raw, threads, digits: PhantomData })
     }
 
-    /// Trains on the next `count` batches, with the threads of the rayon pool in which it is called. `after_batch` ends
-    /// it with false.
+    fn host<'h>(&self, after_batch: &'h mut dyn FnMut(&BatchReport) -> bool) -> Host<'h> {
+        Host {
+            start: Instant::now(),
+            threads: self.threads,
+            after_batch: RefCell::new(after_batch),
+        }
+    }
+
+    /// Trains on the next `count` batches. `after_batch` ends it with false.
     pub fn steps(
         &mut self,
         count: u64,
         after_batch: &mut dyn FnMut(&BatchReport) -> bool,
     ) -> Result<()> {
-        let host = Host { start: Instant::now(), after_batch: RefCell::new(after_batch) };
+        let host = self.host(after_batch);
         let mut why = Failure::new();
         // SAFETY: the trainer is alive, and the host lives through the call.
         if unsafe { trainer_steps(self.raw.as_ptr(), count, &host.raw(), &mut why) } {
@@ -335,7 +369,7 @@ impl<'a> Trainer<'a> {
     /// How well the network does on these digits, without learning from them.
     pub fn evaluate(&mut self, test: View<'_>) -> Evaluation {
         let mut nothing = |_: &BatchReport| true;
-        let host = Host { start: Instant::now(), after_batch: RefCell::new(&mut nothing) };
+        let host = self.host(&mut nothing);
         // SAFETY: as in `steps`.
         unsafe { trainer_evaluate(self.raw.as_ptr(), &host.raw(), test.raw) }
     }

@@ -10,6 +10,7 @@ pub mod data;
 pub mod experiments;
 pub mod fetch;
 pub mod ffi;
+pub mod lab;
 pub mod optimizer;
 pub mod output;
 pub mod plot;

@@ -5,11 +5,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 use mnist::cli::{Arguments, Command, Train};
+use mnist::experiments::{perform, surface, sweep};
+use mnist::lab::Interrupted;
 use mnist::{data, fetch, ffi, output, plot, report, run};
 
 fn main() -> ExitCode {
     match dispatch(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(130) // as a shell reports it
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -21,6 +27,10 @@ fn dispatch(arguments: Arguments) -> Result<()> {
     match arguments.command {
         None => train(&arguments.train),
         Some(Command::Fetch { dir }) => fetch::fetch(&dir),
+        Some(Command::Surface(options)) => surface::perform(&options),
+        Some(Command::Sweep(options)) => {
+            perform(&options.lab, |lab| sweep::run(lab, &options.part), sweep::show)
+        }
         Some(Command::Subset { data, dir }) => fetch::subset(&data, &dir),
     }
 }

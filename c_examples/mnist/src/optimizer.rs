@@ -77,6 +77,7 @@ impl Optimizer {
             kind: self as i32,
             preset: preset as i32,
             lr,
+            momentum: f64::NAN,
             eps: f64::NAN,
             initial: f64::NAN,
         }

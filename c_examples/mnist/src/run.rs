@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{BatchSize, Schedule, Train};
 use crate::data::Data;
-use crate::ffi::{self, BatchReport, Evaluation, Settings, Trainer};
+use crate::ffi::{self, BatchReport, Evaluation, Settings, Threads, Trainer};
 use crate::optimizer::Optimizer;
 use crate::output;
 
@@ -102,7 +102,7 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
         },
     };
     let preset = options.preset.key().to_owned();
-    let mut trainer = Trainer::new(data.train(), settings)
+    let mut trainer = Trainer::new(data.train(), settings, Threads::Pool)
         .with_context(|| format!("{} with preset {preset}", optimizer.name()))?;
     let mut run = Run {
         optimizer,

@@ -223,7 +223,7 @@ fn the_same_bytes_each_time() {
     for folder in &folders {
         surface::run(folder).unwrap();
     }
-    for name in ["surface.csv", "surface_rates.csv"] {
+    for name in ["surface.csv", "surface-rates.csv"] {
         let [once, twice] = folders.each_ref().map(|folder| fs::read(folder.join(name)).unwrap());
         assert!(!once.is_empty() && once == twice, "{name}");
     }

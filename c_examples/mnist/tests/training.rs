@@ -167,7 +167,7 @@ fn the_demo_compares_seven() {
 
 fn trainer(data: &Data, lr: f64) -> ffi::Trainer<'_> {
     let optimizer = Optimizer::Adam.settings(Preset::Torch, lr);
-    ffi::Trainer::new(data.train(), settings(optimizer)).unwrap()
+    ffi::Trainer::new(data.train(), settings(optimizer), ffi::Threads::Pool).unwrap()
 }
 
 fn settings(optimizer: ffi::OptimizerSettings) -> ffi::Settings {
@@ -213,11 +213,13 @@ fn a_copy_goes_on_as_the_original() {
     assert_eq!(other.hash(), one.hash());
 
     let sgd = settings(Optimizer::Sgd.settings(Preset::Torch, 0.1));
-    let mut another = ffi::Trainer::new(data.train(), sgd).unwrap();
+    let mut another = ffi::Trainer::new(data.train(), sgd, ffi::Threads::Pool).unwrap();
     let error = another.copy_from(&one).unwrap_err().to_string();
     assert!(error.contains("another kind"), "{error}");
     let adam = settings(Optimizer::Adam.settings(Preset::Torch, 0.1));
-    let mut wider = ffi::Trainer::new(data.train(), ffi::Settings { conv2: 9, ..adam }).unwrap();
+    let mut wider =
+        ffi::Trainer::new(data.train(), ffi::Settings { conv2: 9, ..adam }, ffi::Threads::Pool)
+            .unwrap();
     let error = wider.copy_from(&one).unwrap_err().to_string();
     assert!(error.contains("another network"), "{error}");
 }

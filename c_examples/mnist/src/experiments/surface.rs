@@ -3,13 +3,41 @@
 //! Five surfaces that are hard in different ways; a constant slope, on which a step shows the optimizer alone; and
 //! gradient descent on x^2 at four rates.
 
-use std::path::Path;
+mod show;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use crate::ffi::{self, OptimizerSettings};
+use crate::lab::{Lab, write_csv};
 use crate::optimizer::{Optimizer, Preset};
 use crate::output;
+use crate::plot::Side;
+use crate::plot::landscape::Landmark;
+
+pub use show::show;
+
+/// `cargo demo surface`.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// Only changes the folder: all of it takes a second
+    #[arg(long)]
+    pub quick: bool,
+    /// Folder for pictures and CSV files [default: demo-out/experiments, or demo-out/quick]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+impl Options {
+    /// Where the results go.
+    pub fn out(&self) -> PathBuf {
+        let default = if self.quick { "demo-out/quick" } else { "demo-out/experiments" };
+        self.out.clone().unwrap_or_else(|| default.into())
+    }
+}
 
 /// What counts as arriving.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +81,28 @@ pub struct Course {
     pub goal: Goal,
     /// At which step each of the seven arrives in double arithmetic (by the textbook formulas in `tests/surface.rs`).
     pub arrivals_in_double: [Option<usize>; 7],
+    /// The lowest value, or what the function falls to.
+    infimum: f64,
+    /// What a picture shows.
+    view: View,
+}
+
+/// What a picture shows.
+#[derive(Clone, Copy, Debug)]
+struct View {
+    still: &'static str,
+    race: &'static str,
+    x: [f64; 2],
+    y: [f64; 2],
+    /// Powers of ten of the lowest and the highest contour above the infimum, and how many there are.
+    levels: (f64, f64, usize),
+    /// The first is the start.
+    landmarks: &'static [Landmark],
+    caption: &'static str,
+}
+
+const fn landmark(at: (f64, f64), name: &'static str, side: Side) -> Landmark {
+    Landmark { at, name, side }
 }
 
 /// The surfaces.
@@ -68,6 +118,19 @@ pub const COURSES: [Course; 5] = [
         adadelta_eps: 1e-6,
         goal: Goal::Near([3.0, 0.5]),
         arrivals_in_double: [Some(966), Some(40), Some(42), Some(844), Some(199), None, Some(253)],
+        infimum: 0.0,
+        view: View {
+            still: "surface-beale",
+            race: "surface-beale-race",
+            x: [-0.6, 4.2],
+            y: [-2.2, 2.0],
+            levels: (-1.5, 3.0, 16),
+            landmarks: &[
+                landmark((1.0, 1.5), "start", Side::Above),
+                landmark((3.0, 0.5), "minimum", Side::Right),
+            ],
+            caption: "A plateau with steep walls: momentum is carried far off its way and is still the first",
+        },
     },
     Course {
         surface: ffi::Surface::Rosenbrock,
@@ -88,6 +151,19 @@ pub const COURSES: [Course; 5] = [
             None,
             Some(1_012),
         ],
+        infimum: 0.0,
+        view: View {
+            still: "surface-rosenbrock",
+            race: "surface-rosenbrock-race",
+            x: [-1.6, 1.5],
+            y: [-0.4, 1.7],
+            levels: (-2.0, 2.5, 16),
+            landmarks: &[
+                landmark((-1.2, 1.0), "start", Side::Left),
+                landmark((1.0, 1.0), "minimum", Side::Right),
+            ],
+            caption: "A bent valley with a flat floor: down into it is a matter of steps, along it of hundreds",
+        },
     },
     Course {
         surface: ffi::Surface::Saddle,
@@ -100,6 +176,20 @@ pub const COURSES: [Course; 5] = [
         adadelta_eps: 1e-4,
         goal: Goal::Escape,
         arrivals_in_double: [Some(185), Some(47), Some(44), Some(19), Some(32), Some(13), Some(44)],
+        infimum: -1.0,
+        view: View {
+            still: "surface-saddle",
+            race: "surface-saddle-race",
+            x: [-1.2, 0.8],
+            y: [-0.4, 1.9],
+            levels: (-2.0, 0.6, 14),
+            landmarks: &[
+                landmark((-1.0, 1e-3), "start", Side::Below),
+                landmark((0.0, 0.0), "saddle", Side::Right),
+                landmark((0.0, std::f64::consts::SQRT_2), "minimum", Side::Right),
+            ],
+            caption: "Started beside the ridge: who scales each coordinate by its own gradients leaves the saddle first",
+        },
     },
     Course {
         surface: ffi::Surface::Valley,
@@ -112,6 +202,19 @@ pub const COURSES: [Course; 5] = [
         adadelta_eps: 1e-4,
         goal: Goal::Escape,
         arrivals_in_double: [None, Some(64), Some(59), Some(7), Some(9), Some(46), Some(20)],
+        infimum: -1.0,
+        view: View {
+            still: "surface-valley",
+            race: "surface-valley-race",
+            x: [-1.2, 1.2],
+            y: [-0.8, 8.2],
+            levels: (-2.6, 0.8, 18),
+            landmarks: &[
+                landmark((1.0, 1e-4), "start", Side::Above),
+                landmark((0.0, 0.0), "saddle", Side::Below),
+            ],
+            caption: "The gradient along the valley begins at almost nothing: gradient descent stays at the saddle",
+        },
     },
     Course {
         surface: ffi::Surface::Bowl,
@@ -124,6 +227,19 @@ pub const COURSES: [Course; 5] = [
         adadelta_eps: 1e-4,
         goal: Goal::Near([0.0, 0.0]),
         arrivals_in_double: [None, Some(70), Some(32), Some(132), Some(122), None, Some(81)],
+        infimum: 0.0,
+        view: View {
+            still: "surface-bowl",
+            race: "surface-bowl-race",
+            x: [-1.2, 1.3],
+            y: [-11.0, 2.5],
+            levels: (-2.0, 1.5, 15),
+            landmarks: &[
+                landmark((1.0, -10.0), "start", Side::Right),
+                landmark((0.0, 0.0), "minimum", Side::Above),
+            ],
+            caption: "A hundred times as curved across as along: momentum swings from wall to wall, AdaGrad heads for the minimum",
+        },
     },
 ];
 
@@ -158,41 +274,86 @@ impl Course {
     }
 }
 
-/// Computes all paths, and writes `surface.csv` and `surface_rates.csv`.
+/// A row of `surface.csv`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Row {
+    #[serde(rename = "fn")]
+    pub function: String,
+    pub opt: String,
+    pub step: usize,
+    pub x: f32,
+    pub y: f32,
+    pub f: f64,
+}
+
+/// A row of `surface-rates.csv`: gradient descent on x^2.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct RateRow {
+    pub lr: f64,
+    pub step: usize,
+    pub x: f32,
+    pub f: f64,
+}
+
+/// Nine digits, which are enough to tell the values of two neighbouring points apart.
+fn value(surface: ffi::Surface, [x, y]: [f32; 2]) -> f64 {
+    let value = surface.at([f64::from(x), f64::from(y)]).0;
+    format!("{value:.8e}").parse().unwrap_or(value)
+}
+
+/// Computes all paths, and writes `surface.csv` and `surface-rates.csv`.
 pub fn run(dir: &Path) -> Result<()> {
-    let mut paths = csv::Writer::from_writer(Vec::new());
-    paths.write_record(["fn", "opt", "step", "x", "y", "f"])?;
-    let mut append = |key: &str, surface: ffi::Surface, optimizer: Optimizer, path: &[[f32; 2]]| {
-        path.iter().enumerate().try_for_each(|(step, &[x, y])| {
-            let f = surface.at([f64::from(x), f64::from(y)]).0;
-            let row = [step.to_string(), x.to_string(), y.to_string(), format!("{f:.8e}")];
-            paths.write_record([key, optimizer.key()].into_iter().chain(row.iter().map(|s| &**s)))
-        })
+    let mut rows = Vec::new();
+    let mut append = |key: &str, surface, optimizer: Optimizer, path: &[[f32; 2]]| {
+        rows.extend(path.iter().enumerate().map(|(step, &[x, y])| Row {
+            function: key.to_owned(),
+            opt: optimizer.key().to_owned(),
+            step,
+            x,
+            y,
+            f: value(surface, [x, y]),
+        }));
     };
     for course in &COURSES {
         for optimizer in Optimizer::SEVEN {
-            append(course.key, course.surface, optimizer, &course.walk(optimizer)?)?;
+            append(course.key, course.surface, optimizer, &course.walk(optimizer)?);
         }
     }
     let slope = ffi::Surface::Slope;
     for optimizer in Optimizer::SEVEN {
         let rate = if optimizer == Optimizer::AdaDelta { 1.0 } else { SLOPE_RATE };
         let settings = settings(optimizer, rate, SLOPE_ADADELTA_EPS);
-        append(SLOPE, slope, optimizer, &slope.walk(settings, [0.0, 0.0], SLOPE_STEPS)?)?;
+        append(SLOPE, slope, optimizer, &slope.walk(settings, [0.0, 0.0], SLOPE_STEPS)?);
     }
-    output::write(&dir.join("surface.csv"), &paths.into_inner()?)?;
+    write_csv(&dir.join("surface.csv"), rows)?;
 
-    let mut rates = csv::Writer::from_writer(Vec::new());
-    rates.write_record(["lr", "step", "x", "f"])?;
+    let mut rows = Vec::new();
     let square = ffi::Surface::Square;
-    for rate in SQUARE_RATES {
-        let settings = settings(Optimizer::Sgd, rate, f64::NAN);
-        let path = square.walk(settings, [1.0, 0.0], SQUARE_STEPS)?;
-        for (step, &[x, y]) in path.iter().enumerate() {
-            let f = square.at([f64::from(x), f64::from(y)]).0;
-            let row = [rate.to_string(), step.to_string(), x.to_string(), format!("{f:.8e}")];
-            rates.write_record(row)?;
-        }
+    for lr in SQUARE_RATES {
+        let path = square.walk(settings(Optimizer::Sgd, lr, f64::NAN), [1.0, 0.0], SQUARE_STEPS)?;
+        rows.extend(path.iter().enumerate().map(|(step, &point)| RateRow {
+            lr,
+            step,
+            x: point[0],
+            f: value(square, point),
+        }));
     }
-    output::write(&dir.join("surface_rates.csv"), &rates.into_inner()?)
+    write_csv(&dir.join("surface-rates.csv"), rows)
+}
+
+/// Likewise, in the folder of the other experiments.
+pub fn run_all(lab: &Lab) -> Result<()> {
+    run(lab.out())
+}
+
+/// Runs it, and prints what came out.
+pub fn perform(options: &Options) -> Result<()> {
+    let out = options.out();
+    output::prepare(&out)?;
+    run(&out)?;
+    output::say(format_args!("{}", show(&out)?.text()));
+    output::say(format_args!("results are in {}", out.display()));
+    Ok(())
 }

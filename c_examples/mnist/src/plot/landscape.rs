@@ -71,8 +71,10 @@ pub struct Walker {
 pub struct Landscape<'a> {
     /// Its name.
     pub title: &'a str,
-    /// Below the title.
-    pub subtitle: String,
+    /// Its definition.
+    pub formula: String,
+    /// What the steps beside the optimizers' names are.
+    pub goal: &'a str,
     /// The function above its infimum.
     pub height: &'a dyn Fn(f64, f64) -> f64,
     /// Heights of the contours, ascending.
@@ -362,7 +364,8 @@ impl Landscape<'_> {
     pub fn still(&self) -> Result<String> {
         let mut svg = open(1200, 640);
         label(&mut svg, (28.0, 32.0), 20, "start", INK, self.title);
-        label(&mut svg, (28.0, 57.0), 15, "start", FAINT, &self.subtitle);
+        let subtitle = format!("{}. Beside each optimizer: {}", self.formula, self.goal);
+        label(&mut svg, (28.0, 57.0), 15, "start", FAINT, &subtitle);
         for (index, walker) in self.walkers.iter().enumerate() {
             let x = 28.0 + 290.0 * (index % 4) as f64;
             let y = 86.0 + 25.0 * (index / 4) as f64;
@@ -479,7 +482,7 @@ impl Landscape<'_> {
 
         let mut svg = open(830, 560);
         label(&mut svg, (24.0, 32.0), 20, "start", INK, self.title);
-        label(&mut svg, (24.0, 56.0), 14, "start", FAINT, &self.subtitle);
+        label(&mut svg, (24.0, 56.0), 14, "start", FAINT, &self.formula);
         let frame =
             Frame { left: 84.0, top: 76.0, width: 500.0, height: 420.0, x: &self.x, y: &self.y };
         frame.clip(&mut svg, "map");
