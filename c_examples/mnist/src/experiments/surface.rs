@@ -127,7 +127,7 @@ pub const COURSES: [Course; 5] = [
             levels: (-1.5, 3.0, 16),
             landmarks: &[
                 landmark((1.0, 1.5), "start", Side::Above),
-                landmark((3.0, 0.5), "minimum", Side::Right),
+                landmark((3.0, 0.5), "minimum", Side::Below),
             ],
             caption: "A plateau with steep walls: momentum is carried far off its way and is still the first",
         },
@@ -160,7 +160,7 @@ pub const COURSES: [Course; 5] = [
             levels: (-2.0, 2.5, 16),
             landmarks: &[
                 landmark((-1.2, 1.0), "start", Side::Left),
-                landmark((1.0, 1.0), "minimum", Side::Right),
+                landmark((1.0, 1.0), "minimum", Side::Left),
             ],
             caption: "A bent valley with a flat floor: down into it is a matter of steps, along it of hundreds",
         },
@@ -236,7 +236,7 @@ pub const COURSES: [Course; 5] = [
             levels: (-2.0, 1.5, 15),
             landmarks: &[
                 landmark((1.0, -10.0), "start", Side::Right),
-                landmark((0.0, 0.0), "minimum", Side::Above),
+                landmark((0.0, 0.0), "minimum", Side::Right),
             ],
             caption: "A hundred times as curved across as along: momentum swings from wall to wall, AdaGrad heads for the minimum",
         },

@@ -3,6 +3,7 @@
 //!
 //! Written as SVG directly, not by plotters, whose coordinates are whole pixels.
 
+use std::collections::HashSet;
 use std::f64::consts::TAU;
 use std::fmt::Write as _;
 
@@ -22,7 +23,7 @@ const TOLERANCE: f64 = 0.15;
 /// Points of a path closer than this to the one before are left out, in pixels.
 const APART: f64 = 0.5;
 const HIGHEST: RGBColor = RGBColor(252, 252, 253);
-const LOWEST: RGBColor = RGBColor(198, 204, 216);
+const LOWEST: RGBColor = RGBColor(184, 192, 208);
 const LINE: &str = "#a9b0be";
 const INK: &str = "#000";
 const FAINT: &str = "#555";
@@ -164,6 +165,14 @@ fn label(svg: &mut String, (x, y): (f64, f64), size: u32, anchor: &str, fill: &s
     );
 }
 
+fn dot(svg: &mut String, (x, y): (f64, f64), optimizer: Optimizer) {
+    let fill = hex(color(optimizer));
+    let _ = write!(
+        svg,
+        r##"<circle cx="{x:.1}" cy="{y:.1}" r="5" fill="{fill}" stroke="#fff" stroke-width="1.5"/>"##
+    );
+}
+
 fn hex(RGBColor(red, green, blue): RGBColor) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
@@ -211,20 +220,21 @@ fn simplified(points: &[(f64, f64)], tolerance: f64) -> Vec<(f64, f64)> {
     points.iter().zip(kept).filter(|(_, kept)| *kept).map(|(&point, _)| point).collect()
 }
 
-/// A path in pixels, and how far along it each step is.
+/// A path in pixels, and how far along it some of its steps are.
 struct Trail {
     points: Vec<(i64, i64)>,
     along: Vec<f64>,
 }
 
 impl Trail {
-    fn new(frame: &Frame<'_>, path: &[(f64, f64)]) -> Self {
+    /// Through the places after these steps.
+    fn new(frame: &Frame<'_>, path: &[(f64, f64)], steps: &[usize]) -> Self {
         let mut points: Vec<(i64, i64)> = Vec::new();
         let mut length = 0.0;
-        let along = path
+        let along = steps
             .iter()
-            .map(|&point| {
-                let point = tenths(frame.at(point));
+            .map(|&step| {
+                let point = tenths(frame.at(path[step.min(path.len() - 1)]));
                 match points.last() {
                     None => points.push(point),
                     Some(last) => {
@@ -246,9 +256,31 @@ impl Trail {
         self.along.last().copied().unwrap_or(0.0)
     }
 
+    /// As the data of an SVG path.
     fn data(&self) -> String {
         let mut data = String::new();
         line_through(&mut data, &self.points);
+        data
+    }
+
+    /// Likewise, without what has been drawn already, as where an optimizer swings to and fro.
+    fn data_drawn_once(&self) -> String {
+        let mut data = String::new();
+        let mut drawn = HashSet::new();
+        let mut line: Vec<(i64, i64)> = Vec::new();
+        for pair in self.points.windows(2) {
+            let ends = [pair[0], pair[1]].map(|(x, y)| (x.div_euclid(10), y.div_euclid(10)));
+            if drawn.insert(ends.iter().min().copied().zip(ends.iter().max().copied())) {
+                if line.is_empty() {
+                    line.push(pair[0]);
+                }
+                line.push(pair[1]);
+            } else {
+                line_through(&mut data, &line);
+                line.clear();
+            }
+        }
+        line_through(&mut data, &line);
         data
     }
 }
@@ -356,6 +388,21 @@ impl Landscape<'_> {
         }
     }
 
+    /// By path, the longest first: short ones are drawn above them, which would otherwise be hidden.
+    fn trails(&self, frame: &Frame<'_>, steps: &[usize]) -> Vec<(&Walker, Trail)> {
+        let mut trails: Vec<_> = self
+            .walkers
+            .iter()
+            .map(|walker| (walker, Trail::new(frame, &walker.path, steps)))
+            .collect();
+        trails.sort_by(|a, b| b.1.length().total_cmp(&a.1.length()));
+        trails
+    }
+
+    fn first_arrival(&self) -> Option<usize> {
+        self.walkers.iter().filter_map(|walker| walker.arrival).min()
+    }
+
     fn steps(&self) -> usize {
         self.walkers.iter().map(|walker| walker.path.len().saturating_sub(1)).max().unwrap_or(0)
     }
@@ -364,7 +411,7 @@ impl Landscape<'_> {
     pub fn still(&self) -> Result<String> {
         let mut svg = open(1200, 640);
         label(&mut svg, (28.0, 32.0), 20, "start", INK, self.title);
-        let subtitle = format!("{}. Beside each optimizer: {}", self.formula, self.goal);
+        let subtitle = format!("{}. {}", self.formula, self.goal);
         label(&mut svg, (28.0, 57.0), 15, "start", FAINT, &subtitle);
         for (index, walker) in self.walkers.iter().enumerate() {
             let x = 28.0 + 290.0 * (index % 4) as f64;
@@ -376,7 +423,7 @@ impl Landscape<'_> {
                 r#"<path d="M{x} {middle}H{end}" stroke="{}" stroke-width="4"/>"#,
                 hex(color(walker.optimizer))
             );
-            let arrival = walker.arrival.map_or("−".to_owned(), |step| number(step as f64));
+            let arrival = walker.arrival.map_or("never".to_owned(), |step| number(step as f64));
             let name = walker.optimizer.name();
             let text = format!("{name}, rate {}: {arrival}", number(walker.rate));
             label(&mut svg, (x + 32.0, y), 15, "start", INK, &text);
@@ -386,31 +433,27 @@ impl Landscape<'_> {
         frame.clip(&mut svg, "map");
         svg.push_str(r#"<g clip-path="url(#map)">"#);
         self.terrain(&mut svg, &frame)?;
-        let mut trails: Vec<_> =
-            self.walkers.iter().map(|walker| (walker, Trail::new(&frame, &walker.path))).collect();
-        // Short paths above long ones, which would hide them.
-        trails.sort_by(|a, b| b.1.length().total_cmp(&a.1.length()));
+        let steps: Vec<usize> = (0..=self.steps()).collect();
         svg.push_str(r#"<g fill="none" stroke-linejoin="round" stroke-linecap="round">"#);
-        for (walker, trail) in &trails {
-            let data = trail.data();
-            let stroke = hex(color(walker.optimizer));
+        for (index, (walker, trail)) in self.trails(&frame, &steps).iter().enumerate() {
+            // Ever thinner: where paths are the same, the lower ones are seen on both sides.
             let _ = write!(
                 svg,
-                r##"<path d="{data}" stroke="#fff" stroke-width="3.6" stroke-opacity=".7"/><path d="{data}" stroke="{stroke}" stroke-width="1.9"/>"##
+                r#"<path d="{}" stroke="{}" stroke-width="{:.1}"/>"#,
+                trail.data_drawn_once(),
+                hex(color(walker.optimizer)),
+                4.0 - 0.4 * index as f64,
             );
         }
         svg.push_str("</g>");
-        for (walker, trail) in &trails {
-            if let Some(&(x, y)) = trail.points.last() {
-                let (x, y) = (x as f64 / 10.0, y as f64 / 10.0);
-                let fill = hex(color(walker.optimizer));
-                let _ = write!(
-                    svg,
-                    r##"<circle cx="{x}" cy="{y}" r="4.5" fill="{fill}" stroke="#fff"/>"##
-                );
+        self.draw_landmarks(&mut svg, &frame);
+        if let Some(step) = self.first_arrival() {
+            for walker in &self.walkers {
+                if let Some(&place) = walker.path.get(step) {
+                    dot(&mut svg, frame.at(place), walker.optimizer);
+                }
             }
         }
-        self.draw_landmarks(&mut svg, &frame);
         svg.push_str("</g>");
         frame.axes(&mut svg, false);
         self.heights(&mut svg);
@@ -419,7 +462,12 @@ impl Landscape<'_> {
     }
 
     fn heights(&self, svg: &mut String) {
-        let x = Axis::new("step", Scale::Log, 1.0, self.steps().max(2) as f64);
+        let last = self.steps().max(2) as f64;
+        let digits: &[f64] = if last > 500.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let ticks =
+            (0..9).flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
+        let ticks = ticks.filter(|tick| *tick <= last).collect();
+        let x = Axis::new("step", Scale::Log, 1.0, last).with_ticks(ticks);
         let all = self.walkers.iter().flat_map(|walker| walker.heights.iter().copied());
         // Below that the tables have no digits.
         let y = Axis::holding(
@@ -445,12 +493,7 @@ impl Landscape<'_> {
         svg.push_str("</g>");
         for walker in &self.walkers {
             if let Some(step) = walker.arrival {
-                let (x, y) = frame.at((step as f64, walker.heights[step]));
-                let fill = hex(color(walker.optimizer));
-                let _ = write!(
-                    svg,
-                    r##"<circle cx="{x:.1}" cy="{y:.1}" r="5" fill="{fill}" stroke="#fff" stroke-width="1.5"/>"##
-                );
+                dot(svg, frame.at((step as f64, walker.heights[step])), walker.optimizer);
             }
         }
     }
@@ -463,8 +506,8 @@ impl Landscape<'_> {
         let seconds = RUNNING + RESTING;
         let steps = self.steps().max(1) as f64;
         // Steps pass ever faster, so that the first arrival is after a third of the time.
-        let first = self.walkers.iter().filter_map(|walker| walker.arrival).min().unwrap_or(1);
-        let power = ((first.max(1) as f64 / steps).ln() / (1.0f64 / 3.0).ln()).clamp(1.0, 4.0);
+        let first = self.first_arrival().unwrap_or(1).max(1);
+        let power = ((first as f64 / steps).ln() / (1.0f64 / 3.0).ln()).clamp(1.0, 4.0);
         let time_of = |step: f64| (step / steps).powf(1.0 / power) * RUNNING / seconds;
         let step_at =
             |index: usize| (steps * (index as f64 / FRAMES as f64).powf(power)).round() as usize;
@@ -489,9 +532,16 @@ impl Landscape<'_> {
         svg.push_str(r#"<g clip-path="url(#map)">"#);
         self.terrain(&mut svg, &frame)?;
         self.draw_landmarks(&mut svg, &frame);
-        let mut trails: Vec<_> =
-            self.walkers.iter().map(|walker| (walker, Trail::new(&frame, &walker.path))).collect();
-        trails.sort_by(|a, b| b.1.length().total_cmp(&a.1.length()));
+        let stops: Vec<usize> = (1..=FRAMES)
+            .flat_map(|index| {
+                // More in a twelfth of a second is not to be seen.
+                let (from, to) = (step_at(index - 1), step_at(index));
+                (from..to).step_by((to - from).div_ceil(12).max(1))
+            })
+            .chain([self.steps()])
+            .collect();
+        let stop_at = |index: usize| stops.partition_point(|&stop| stop < step_at(index));
+        let trails = self.trails(&frame, &stops);
         svg.push_str(r#"<g fill="none" stroke-linejoin="round">"#);
         for (walker, trail) in &trails {
             let key = walker.optimizer.key();
@@ -501,7 +551,7 @@ impl Landscape<'_> {
             for (behind, width, opacity) in [(FRAMES, 1.6, 0.3), (16, 2.2, 0.5), (6, 3.0, 0.9)] {
                 let dashes = list(&|index| {
                     let [from, to] = [index.saturating_sub(behind), index]
-                        .map(|index| trail.along[step_at(index).min(trail.along.len() - 1)]);
+                        .map(|index| trail.along[stop_at(index)]);
                     format!("0,{from:.0},{:.1},9999", to - from)
                 });
                 let _ = write!(
@@ -514,8 +564,8 @@ impl Landscape<'_> {
         for (walker, trail) in &trails {
             let key = walker.optimizer.key();
             let points = list(&|index| {
-                let along = trail.along[step_at(index).min(trail.along.len() - 1)];
-                format!("{:.4}", along / trail.length().max(f64::MIN_POSITIVE))
+                let length = trail.length().max(f64::MIN_POSITIVE);
+                format!("{:.4}", trail.along[stop_at(index)] / length)
             });
             let _ = write!(
                 svg,
@@ -527,16 +577,16 @@ impl Landscape<'_> {
         frame.axes(&mut svg, false);
 
         label(&mut svg, (612.0, 100.0), 16, "start", FAINT, "step");
+        // A column of numbers behind a window; it rests on the last.
         let counter: String = (0..=FRAMES).fold(String::new(), |mut counter, index| {
             let text = number(step_at(index) as f64);
-            label(&mut counter, (190.0, 28.0 + 40.0 * index as f64), 28, "end", INK, &text);
+            label(&mut counter, (802.0, 104.0 + 40.0 * index as f64), 28, "end", INK, &text);
             counter
         });
-        // A column of numbers behind a window; it rests on the last.
         let at = list(&|index| format!("0 {}", -40 * index as i64));
         let _ = write!(
             svg,
-            r#"<svg x="612" y="76" width="194" height="36" overflow="hidden"><g transform="translate(0 {})"><animateTransform attributeName="transform" type="translate" calcMode="discrete" {repeat} values="{at}" keyTimes="{times}"/>{counter}</g></svg>"#,
+            r#"<clipPath id="window"><rect x="660" y="76" width="150" height="36"/></clipPath><g clip-path="url(#window)"><g transform="translate(0 {})"><animateTransform attributeName="transform" type="translate" calcMode="discrete" {repeat} values="{at}" keyTimes="{times}"/>{counter}</g></g>"#,
             -40 * FRAMES as i64
         );
         label(&mut svg, (802.0, 140.0), 13, "end", FAINT, "arrived at");
