@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::experiments;
 use crate::optimizer::{Model, Optimizer, Preset};
+use crate::{experiments, lab};
 
 /// Train a small C network on handwritten digits with gradstep's optimizers.
 ///
@@ -28,7 +28,9 @@ use crate::optimizer::{Model, Optimizer, Preset};
         cargo demo --optimizer sgd --batch-size full --lr 0.2 --epochs 100\n  \
         cargo demo --optimizer momentum,nesterov --lr 0.05\n  \
         cargo demo fetch                                  get all 70,000 digits ...\n  \
-        cargo demo --data demo-out/mnist                  ... and train on them"
+        cargo demo --data demo-out/mnist                  ... and train on them\n  \
+        cargo demo all --quick                            every experiment in small, and a report\n  \
+        cargo demo sweep --help                           what an experiment can be told"
 )]
 pub struct Arguments {
     /// What to do instead of training.
@@ -49,9 +51,21 @@ pub enum Command {
         dir: PathBuf,
     },
     /// Seven optimizers on functions of two variables: paths, races, and what the learning rate does
-    Surface(experiments::surface::Options),
+    Surface(lab::Options),
+    /// Gradient descent with the whole set, one digit or some for each update
+    Gdvariants(lab::Options),
     /// Learning rates of six optimizers: 48 each, to 97 % training accuracy
     Sweep(experiments::sweep::Options),
+    /// Accuracy over time, each optimizer at its best rate of the sweep
+    Curves(lab::Options),
+    /// Every experiment, and the report
+    All(lab::Options),
+    /// One HTML page of all experiments that have been run
+    Report {
+        /// Folder with their results
+        #[arg(default_value = "demo-out/experiments")]
+        dir: PathBuf,
+    },
     /// Make the built-in subset again: every sixth training and every fifth test digit of the full set
     #[command(hide = true)]
     Subset {

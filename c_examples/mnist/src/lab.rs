@@ -17,11 +17,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::iter::{
     IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::data::{self, Data};
-use crate::ffi::{OptimizerSettings, Settings, Threads, Trainer, View};
+use crate::ffi::{self, OptimizerSettings, Settings, Threads, Trainer, View};
 use crate::optimizer::{Model, Optimizer, Preset};
 use crate::output;
 use journal::Journal;
@@ -33,6 +33,7 @@ const HELD_OUT: usize = 5_000;
 
 /// The options that all experiments have.
 #[derive(Clone, Debug, Args)]
+#[group(skip)] // the experiments' own options have that name
 pub struct Options {
     /// A small version, of a minute at the most
     #[arg(long)]
@@ -62,6 +63,55 @@ impl Options {
     pub fn out(&self) -> PathBuf {
         let default = if self.quick { "demo-out/quick" } else { "demo-out/experiments" };
         self.out.clone().unwrap_or_else(|| default.into())
+    }
+}
+
+/// What a folder's results were made with: `setup.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Setup {
+    pub version: String,
+    pub quick: bool,
+    pub preset: String,
+    pub model: String,
+    pub seed: u64,
+    pub threads: usize,
+    pub digits: usize,
+    pub validation: usize,
+    pub instruction_set: String,
+}
+
+impl Setup {
+    const NAME: &str = "setup.json";
+
+    /// Of the last experiment in the folder.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(Self::NAME);
+        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        serde_json::from_slice(&text).with_context(|| path.display().to_string())
+    }
+
+    /// As a sentence.
+    pub fn words(&self) -> String {
+        format!(
+            "gradstep {}, {} kernels; network {}, preset {}, seed {}; {} digits to learn from and {} for validation; {} at a time{}.",
+            self.version,
+            self.instruction_set,
+            self.model,
+            self.preset,
+            self.seed,
+            self.digits,
+            self.validation,
+            match self.threads {
+                1 => "one run".to_owned(),
+                threads => format!("{threads} runs"),
+            },
+            if self.quick {
+                ". This is the quick version, with fewer and shorter runs"
+            } else {
+                ""
+            },
+        )
     }
 }
 
@@ -126,27 +176,30 @@ impl Lab {
         let data = data.holding_out(held_out)?;
         let threads = options.threads.map_or(0, std::num::NonZeroUsize::get); // 0: rayon asks the system
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.context("--threads")?;
+        let setup = Setup {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            quick: options.quick,
+            preset: options.preset.key().to_owned(),
+            model: options.model.key().to_owned(),
+            seed: options.seed,
+            threads: pool.current_num_threads(),
+            digits: count - held_out,
+            validation: held_out,
+            instruction_set: ffi::backend(),
+        };
+        let journal = Journal::open(&out.join("journal.jsonl"))?;
+        output::write(&out.join(Setup::NAME), &serde_json::to_vec_pretty(&setup)?)?;
         output::say(format_args!(
-            "{} digits to learn from, {held_out} to validate on ({}), {} at a time; results go to {}",
-            count - held_out,
-            match (dir, &options.data) {
-                (Some(dir), _) => dir.display().to_string(),
-                (None, _) => "the built-in subset; `cargo demo fetch` gets the full set".to_owned(),
-            },
-            match pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads) {
-                1 => "one run".to_owned(),
-                threads => format!("{threads} runs"),
+            "{}\ndigits: {}; results: {}",
+            setup.words(),
+            match dir {
+                Some(dir) => dir.display().to_string(),
+                None => "the built-in subset (`cargo demo fetch` gets the full set)".to_owned(),
             },
             out.display(),
         ));
-        Ok(Self {
-            journal: Journal::open(&out.join("journal.jsonl"))?,
-            fingerprint: data.fingerprint(),
-            pool: pool.context("--threads")?,
-            options,
-            out,
-            data,
-        })
+        Ok(Self { fingerprint: data.fingerprint(), options, out, data, pool, journal })
     }
 
     /// As on the command line.
@@ -300,6 +353,11 @@ pub struct Ticket<'a> {
 }
 
 impl Ticket<'_> {
+    /// Those that a network in this run may use.
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
     /// So many steps are done. An error when the program is to end.
     pub fn advance(&self, steps: u64) -> Result<()> {
         let steps = steps.min(self.left.get());

@@ -144,3 +144,13 @@ pub enum Model {
     /// 3,274,634 weights: TensorFlow's tutorial network, 32 and 64 channels, 1,024 hidden units, dropout; slow
     Tf,
 }
+
+impl Model {
+    /// On the command line and in tables.
+    pub fn key(self) -> &'static str {
+        match self {
+            Model::Lenet => "lenet",
+            Model::Tf => "tf",
+        }
+    }
+}

@@ -221,7 +221,7 @@ fn folder(name: &str) -> PathBuf {
 fn the_same_bytes_each_time() {
     let folders = [folder("surface-once"), folder("surface-twice")];
     for folder in &folders {
-        surface::run(folder).unwrap();
+        surface::compute(folder).unwrap();
     }
     for name in ["surface.csv", "surface-rates.csv"] {
         let [once, twice] = folders.each_ref().map(|folder| fs::read(folder.join(name)).unwrap());

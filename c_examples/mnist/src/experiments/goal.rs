@@ -10,7 +10,7 @@ use crate::ffi::Trainer;
 use crate::lab::Ticket;
 
 /// The accuracy is the mean over so many batches: those just trained on, before their steps.
-const WINDOW: usize = 10;
+pub const WINDOW: usize = 10;
 /// Below this accuracy at step [`STUCK_AT`] a network does no better than guessing, and will not.
 const STUCK: f64 = 0.15;
 const STUCK_AT: u64 = 300;

@@ -9,12 +9,16 @@
 //! and says what was asked, what the article said, what was measured, and which claims hold. So pictures and claims are
 //! always those of the files.
 
+pub mod curves;
+pub mod gdvariants;
 pub mod goal;
 pub mod rates;
+pub mod report;
 pub mod surface;
 pub mod sweep;
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -34,9 +38,16 @@ pub struct Experiment {
 }
 
 /// In the order of the report.
-pub const ALL: [Experiment; 2] = [
-    Experiment { name: "surface", csv: "surface.csv", run: surface::run_all, show: surface::show },
+pub const ALL: [Experiment; 4] = [
+    Experiment { name: "surface", csv: "surface.csv", run: surface::run, show: surface::show },
+    Experiment {
+        name: "gdvariants",
+        csv: "gdvariants.csv",
+        run: gdvariants::run,
+        show: gdvariants::show,
+    },
     Experiment { name: "sweep", csv: "sweep.csv", run: sweep::run_all, show: sweep::show },
+    Experiment { name: "curves", csv: "curves.csv", run: curves::run, show: curves::show },
 ];
 
 /// Runs one, and prints what came out.
@@ -48,6 +59,33 @@ pub fn perform(
     lab::stop_on_ctrl_c()?;
     run(&Lab::new(options.clone())?)?;
     output::say(format_args!("\n{}", show(&options.out())?.text()));
+    Ok(())
+}
+
+/// Runs every one, and writes the report.
+pub fn perform_all(options: &lab::Options) -> Result<()> {
+    lab::stop_on_ctrl_c()?;
+    let lab = Lab::new(options.clone())?;
+    let start = Instant::now();
+    for experiment in &ALL {
+        let begin = Instant::now();
+        (experiment.run)(&lab)?;
+        output::say(format_args!("{}: {:.0} s", experiment.name, begin.elapsed().as_secs_f64()));
+    }
+    drop(lab);
+    perform_report(&options.out())?;
+    output::say(format_args!("{:.0} s in all", start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Makes the report of what a folder has.
+pub fn perform_report(dir: &Path) -> Result<()> {
+    let sections = report::write(dir)?;
+    for (_, section) in &sections {
+        output::say(format_args!("\n{}", section.text().trim_end()));
+    }
+    output::say(format_args!("\n{}", report::summary(&sections)));
+    output::say(format_args!("wrote {}", dir.join("report.html").display()));
     Ok(())
 }
 

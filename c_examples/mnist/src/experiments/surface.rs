@@ -5,39 +5,18 @@
 
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
-use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::ffi::{self, OptimizerSettings};
 use crate::lab::{Lab, write_csv};
 use crate::optimizer::{Optimizer, Preset};
-use crate::output;
 use crate::plot::Side;
 use crate::plot::landscape::Landmark;
 
 pub use show::show;
-
-/// `cargo demo surface`.
-#[derive(Clone, Debug, Args)]
-pub struct Options {
-    /// Only changes the folder: all of it takes a second
-    #[arg(long)]
-    pub quick: bool,
-    /// Folder for pictures and CSV files [default: demo-out/experiments, or demo-out/quick]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
-
-impl Options {
-    /// Where the results go.
-    pub fn out(&self) -> PathBuf {
-        let default = if self.quick { "demo-out/quick" } else { "demo-out/experiments" };
-        self.out.clone().unwrap_or_else(|| default.into())
-    }
-}
 
 /// What counts as arriving.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,7 +141,7 @@ pub const COURSES: [Course; 5] = [
                 landmark((-1.2, 1.0), "start", Side::Left),
                 landmark((1.0, 1.0), "minimum", Side::Left),
             ],
-            caption: "A bent valley with a flat floor: down into it is a matter of steps, along it of hundreds",
+            caption: "A bent valley with a flat floor: down into it is a matter of steps, along it of hundreds. Adam leaves the minimum once more, long after (in double too)",
         },
     },
     Course {
@@ -303,8 +282,13 @@ fn value(surface: ffi::Surface, [x, y]: [f32; 2]) -> f64 {
     format!("{value:.8e}").parse().unwrap_or(value)
 }
 
-/// Computes all paths, and writes `surface.csv` and `surface-rates.csv`.
-pub fn run(dir: &Path) -> Result<()> {
+/// Computes all paths; with `--quick` too, since it takes no time.
+pub fn run(lab: &Lab) -> Result<()> {
+    compute(lab.out())
+}
+
+/// Writes `surface.csv` and `surface-rates.csv`.
+pub fn compute(dir: &Path) -> Result<()> {
     let mut rows = Vec::new();
     let mut append = |key: &str, surface, optimizer: Optimizer, path: &[[f32; 2]]| {
         rows.extend(path.iter().enumerate().map(|(step, &[x, y])| Row {
@@ -341,19 +325,4 @@ pub fn run(dir: &Path) -> Result<()> {
         }));
     }
     write_csv(&dir.join("surface-rates.csv"), rows)
-}
-
-/// Likewise, in the folder of the other experiments.
-pub fn run_all(lab: &Lab) -> Result<()> {
-    run(lab.out())
-}
-
-/// Runs it, and prints what came out.
-pub fn perform(options: &Options) -> Result<()> {
-    let out = options.out();
-    output::prepare(&out)?;
-    run(&out)?;
-    output::say(format_args!("{}", show(&out)?.text()));
-    output::say(format_args!("results are in {}", out.display()));
-    Ok(())
 }

@@ -51,7 +51,7 @@ pub struct Contender {
     /// Where its averages start, if it matters.
     pub initial: Option<f64>,
     /// In the published measurements.
-    published: Option<&'static str>,
+    pub published: Option<&'static str>,
 }
 
 impl Contender {
@@ -149,6 +149,7 @@ pub struct EnvelopeRow {
 
 /// What of the whole experiment is to be run.
 #[derive(Clone, Debug, Default, Args)]
+#[group(skip)]
 pub struct Part {
     /// Only these: sgd, momentum, adagrad, rmsprop1 and rmsprop0 (averages start at 1 or 0), adadelta, adam
     #[arg(short, long, value_delimiter = ',', value_name = "NAME", value_parser = contender)]
@@ -377,7 +378,7 @@ fn table(curves: &[Curve<'_>], published: &[Published]) -> Table {
         let figure = |row: Option<&Row>, of: fn(&Row) -> String| row.map_or_else(none, of);
         let mut row = vec![
             curve.contender.name.to_owned(),
-            figure(curve.best(), |row| plot::number(significant(row.lr))),
+            figure(curve.best(), |row| plot::rounded(row.lr)),
             figure(curve.best(), |row| row.steps.to_string()),
             figure(curve.best(), |row| format!("{:.2}", row.secs)),
             format!("{} of {}", curve.successes().count(), curve.rows.len()),
@@ -389,7 +390,7 @@ fn table(curves: &[Curve<'_>], published: &[Published]) -> Table {
                 let (low, high) =
                     (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
                 [
-                    plot::number(significant(lr)),
+                    plot::rounded(lr),
                     format!("{secs:.1}"),
                     format!("{} of 48", points.len()),
                     format!("{:.2}", (high / low).log10()),
@@ -399,11 +400,6 @@ fn table(curves: &[Curve<'_>], published: &[Published]) -> Table {
         table.rows.push(row);
     }
     table
-}
-
-/// Three digits.
-fn significant(value: f64) -> f64 {
-    format!("{value:.2e}").parse().unwrap_or(value)
 }
 
 fn checks(curves: &[Curve<'_>]) -> Vec<Check> {

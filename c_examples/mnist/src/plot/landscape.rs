@@ -373,8 +373,8 @@ impl Landscape<'_> {
                 );
             }
             let (anchor, dx, dy) = match landmark.side {
-                Side::Above => ("middle", 0.0, -12.0),
-                Side::Below => ("middle", 0.0, 23.0),
+                Side::Above => ("middle", 0.0, -14.0),
+                Side::Below => ("middle", 0.0, 27.0),
                 Side::Left => ("end", -12.0, 5.0),
                 Side::Right => ("start", 12.0, 5.0),
             };
@@ -411,7 +411,10 @@ impl Landscape<'_> {
     pub fn still(&self) -> Result<String> {
         let mut svg = open(1200, 640);
         label(&mut svg, (28.0, 32.0), 20, "start", INK, self.title);
-        let subtitle = format!("{}. {}", self.formula, self.goal);
+        let mut subtitle = format!("{}. {}", self.formula, self.goal);
+        if let Some(step) = self.first_arrival() {
+            let _ = write!(subtitle, "; dots: all at step {}", number(step as f64));
+        }
         label(&mut svg, (28.0, 57.0), 15, "start", FAINT, &subtitle);
         for (index, walker) in self.walkers.iter().enumerate() {
             let x = 28.0 + 290.0 * (index % 4) as f64;
@@ -446,7 +449,6 @@ impl Landscape<'_> {
             );
         }
         svg.push_str("</g>");
-        self.draw_landmarks(&mut svg, &frame);
         if let Some(step) = self.first_arrival() {
             for walker in &self.walkers {
                 if let Some(&place) = walker.path.get(step) {
@@ -454,6 +456,7 @@ impl Landscape<'_> {
                 }
             }
         }
+        self.draw_landmarks(&mut svg, &frame);
         svg.push_str("</g>");
         frame.axes(&mut svg, false);
         self.heights(&mut svg);

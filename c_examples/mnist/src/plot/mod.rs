@@ -545,6 +545,11 @@ pub fn number(value: f64) -> String {
     format!("{sign}{whole}{fraction}")
 }
 
+/// Three digits, for a learning rate.
+pub fn rounded(value: f64) -> String {
+    number(format!("{value:.2e}").parse().unwrap_or(value))
+}
+
 fn superscript(power: i32) -> String {
     power
         .to_string()
@@ -576,6 +581,7 @@ mod tests {
             (-1_000.0, "−1,000"),
             (0.000_02, "2e-5"),
         ];
+        assert_eq!(rounded(0.014_677_992), "0.0147");
         for (value, expected) in cases {
             assert_eq!(number(value), expected);
         }

@@ -125,12 +125,10 @@ impl Walks {
         let Course { name, formula, goal, view, .. } = self.course;
         let (goal, finish) = match *goal {
             Goal::Near(minimum) => (
-                "Figures: the step that comes within 0.1 of the minimum (dashed)",
+                "Figures: first step within 0.1 of the minimum (dashed)",
                 Finish::Circle { center: minimum.into(), radius: 0.1 },
             ),
-            Goal::Escape => {
-                ("Figures: the step that goes beyond y = 1 (dashed)", Finish::Line(1.0))
-            }
+            Goal::Escape => ("Figures: first step beyond y = 1 (dashed)", Finish::Line(1.0)),
         };
         let (low, high, count) = view.levels;
         let levels = (0..count)
@@ -213,6 +211,12 @@ pub fn show(dir: &Path) -> Result<Section> {
         let landscape = walks.landscape(&height);
         output::write(&dir.join(format!("{}.svg", view.race)), landscape.race()?.as_bytes())?;
         plot::save(dir, view.still, &landscape.still()?)?;
+        let moving = format!(
+            "{}: all seven at once, until the last has had its {} steps. The clock quickens",
+            walks.course.name,
+            number(walks.course.steps as f64)
+        );
+        pictures.push(Picture { stem: view.race, caption: moving });
         pictures.push(Picture { stem: view.still, caption: view.caption.to_owned() });
     }
     draw_slope(&slope).save(dir, "surface-slope")?;
