@@ -231,3 +231,52 @@ fn the_same_bytes_each_time() {
     let rows = COURSES.iter().map(|course| 7 * (course.steps + 1)).sum::<usize>() + 7 * 101;
     assert_eq!(paths.lines().count(), 1 + rows);
 }
+
+#[test]
+fn pictures_come_from_the_tables_and_are_small() {
+    let out = folder("surface-pictures");
+    surface::compute(&out).unwrap();
+    let section = surface::show(&out).unwrap();
+    assert_eq!(section.pictures.len(), 2 * COURSES.len() + 2);
+    let mut total = 0;
+    for picture in &section.pictures {
+        let svg = fs::read_to_string(out.join(format!("{}.svg", picture.stem))).unwrap();
+        total += svg.len();
+        assert!(svg.len() < 200_000, "{}: {}", picture.stem, svg.len());
+        assert!(!svg.contains("NaN") && !svg.contains("inf "), "{}", picture.stem);
+        assert!(mnist::plot::rasterize(&svg).is_ok(), "{}", picture.stem);
+        if picture.stem.ends_with("-race") {
+            // Of each list as many values as times.
+            let lists = |name: &str| -> Vec<usize> {
+                let begin = format!(" {name}=\"");
+                let parts = svg.split(&begin).skip(1);
+                parts.map(|part| part.split('"').next().unwrap().split(';').count()).collect()
+            };
+            let values = [lists("values"), lists("keyPoints")].concat().len();
+            assert!(values > 7 * 4 && values == lists("keyTimes").len(), "{}", picture.stem);
+            assert!(lists("keyPoints").iter().all(|&count| count == 122), "{}", picture.stem);
+        }
+    }
+    assert!(total < 1_200_000, "{total}");
+    // Drawing again gives the same files, and the same claims.
+    let first = fs::read(out.join("surface-bowl-race.svg")).unwrap();
+    assert_eq!(surface::show(&out).unwrap().text(), section.text());
+    assert!(first == fs::read(out.join("surface-bowl-race.svg")).unwrap());
+}
+
+#[test]
+fn a_table_that_lacks_something_is_refused() {
+    let out = folder("surface-torn");
+    surface::compute(&out).unwrap();
+    let path = out.join("surface.csv");
+    let table = fs::read_to_string(&path).unwrap();
+    let cases = [
+        ("valley,adam,7,", "surface.csv: adam on valley lacks step 7"),
+        ("bowl,sgd,", "surface.csv: no path of sgd on bowl"),
+    ];
+    for (without, expected) in cases {
+        let lines: Vec<_> = table.lines().filter(|line| !line.starts_with(without)).collect();
+        fs::write(&path, lines.join("\n")).unwrap();
+        assert_eq!(surface::show(&out).unwrap_err().to_string(), expected);
+    }
+}

@@ -18,6 +18,9 @@ use crate::plot::landscape::Landmark;
 
 pub use show::show;
 
+const NEAR: f64 = 0.1;
+const FAR: f64 = 1.0;
+
 /// What counts as arriving.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {
@@ -31,8 +34,8 @@ impl Goal {
     /// Whether the point is there.
     pub fn reached(self, [x, y]: [f64; 2]) -> bool {
         match self {
-            Goal::Near(minimum) => (x - minimum[0]).hypot(y - minimum[1]) < 0.1,
-            Goal::Escape => y.abs() > 1.0,
+            Goal::Near(minimum) => (x - minimum[0]).hypot(y - minimum[1]) < NEAR,
+            Goal::Escape => y.abs() > FAR,
         }
     }
 }
@@ -141,7 +144,7 @@ pub const COURSES: [Course; 5] = [
                 landmark((-1.2, 1.0), "start", Side::Left),
                 landmark((1.0, 1.0), "minimum", Side::Left),
             ],
-            caption: "A bent valley with a flat floor: down into it is a matter of steps, along it of hundreds. Adam leaves the minimum once more, long after (in double too)",
+            caption: "A bent valley with a flat floor: down into it is a matter of steps, along it of hundreds",
         },
     },
     Course {

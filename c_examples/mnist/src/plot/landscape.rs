@@ -53,6 +53,16 @@ pub enum Finish {
     Line(f64),
 }
 
+impl Finish {
+    /// Where a walker is that has arrived.
+    fn words(self) -> String {
+        match self {
+            Finish::Circle { radius, .. } => format!("within {} (dashed)", number(radius)),
+            Finish::Line(y) => format!("beyond y = {} (dashed)", number(y)),
+        }
+    }
+}
+
 /// An optimizer on its way.
 #[derive(Clone, Debug)]
 pub struct Walker {
@@ -74,8 +84,6 @@ pub struct Landscape<'a> {
     pub title: &'a str,
     /// Its definition.
     pub formula: String,
-    /// What the steps beside the optimizers' names are.
-    pub goal: &'a str,
     /// The function above its infimum.
     pub height: &'a dyn Fn(f64, f64) -> f64,
     /// Heights of the contours, ascending.
@@ -411,7 +419,7 @@ impl Landscape<'_> {
     pub fn still(&self) -> Result<String> {
         let mut svg = open(1200, 640);
         label(&mut svg, (28.0, 32.0), 20, "start", INK, self.title);
-        let mut subtitle = format!("{}. {}", self.formula, self.goal);
+        let mut subtitle = format!("{}. Figures: first step {}", self.formula, self.finish.words());
         if let Some(step) = self.first_arrival() {
             let _ = write!(subtitle, "; dots: all at step {}", number(step as f64));
         }
@@ -604,16 +612,19 @@ impl Landscape<'_> {
             label(&mut svg, (636.0, y), 16, "start", INK, walker.optimizer.name());
             let rate = format!("rate {}", number(walker.rate));
             label(&mut svg, (636.0, y + 17.0), 12, "start", FAINT, &rate);
-            if let Some(step) = walker.arrival {
-                let time = time_of(step as f64);
-                let _ = write!(
-                    svg,
-                    r#"<g><animate attributeName="opacity" calcMode="discrete" {repeat} values="0;1" keyTimes="0;{time:.4}"/>"#
-                );
-                label(&mut svg, (802.0, y), 16, "end", INK, &number(step as f64));
-                svg.push_str("</g>");
-            }
+            let (time, text, fill) = match walker.arrival {
+                Some(step) => (time_of(step as f64), number(step as f64), INK),
+                None => (RUNNING / seconds, "never".to_owned(), FAINT),
+            };
+            let _ = write!(
+                svg,
+                r#"<g><animate attributeName="opacity" calcMode="discrete" {repeat} values="0;1" keyTimes="0;{time:.4}"/>"#
+            );
+            label(&mut svg, (802.0, y), 16, "end", fill, &text);
+            svg.push_str("</g>");
         }
+        let arrived = format!("arrived: {}", self.finish.words());
+        label(&mut svg, (612.0, 478.0), 12, "start", FAINT, &arrived);
         let clock = format!("the clock quickens: step ∝ time^{power:.1}");
         label(&mut svg, (612.0, 496.0), 12, "start", FAINT, &clock);
         svg.push_str("</svg>");
@@ -635,4 +646,42 @@ fn envelope(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
             kept.into_iter().map(|index| column[index]).collect::<Vec<_>>()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simplified_lines_keep_their_shape() {
+        let circle: Vec<_> = (0..=720).map(|i| (f64::from(i) / 720.0 * TAU).sin_cos()).collect();
+        let few = simplified(&circle, 0.01);
+        assert!(few.len() < 40, "{}", few.len());
+        assert_eq!((few[0], few[few.len() - 1]), (circle[0], circle[720]));
+        for pair in few.windows(2) {
+            let (x, y) = ((pair[0].0 + pair[1].0) / 2.0, (pair[0].1 + pair[1].1) / 2.0);
+            assert!(x.hypot(y) > 0.98, "{pair:?}");
+        }
+        let line = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)];
+        assert_eq!(simplified(&line, 0.1), [line[0], line[2]]);
+    }
+
+    #[test]
+    fn an_envelope_keeps_the_extremes_of_each_column() {
+        let points = [(0.1, 5.0), (0.2, 1.0), (0.3, 4.0), (0.4, 9.0), (0.5, 6.0), (1.5, 2.0)];
+        let kept = [points[0], points[1], points[3], points[4], points[5]];
+        assert_eq!(envelope(&points), kept);
+    }
+
+    #[test]
+    fn a_path_to_and_fro_is_drawn_once() {
+        let axis = || Axis::new("", Scale::Linear, 0.0, 100.0);
+        let (x, y) = (axis(), axis());
+        let frame = Frame { left: 0.0, top: 0.0, width: 100.0, height: 100.0, x: &x, y: &y };
+        let path = [(0.0, 100.0), (50.0, 100.0), (0.0, 100.0), (50.0, 100.0), (50.0, 50.0)];
+        let trail = Trail::new(&frame, &path, &[0, 1, 2, 3, 4]);
+        assert_eq!(trail.along, [0.0, 50.0, 100.0, 150.0, 200.0]);
+        assert_eq!(trail.data(), "M0 0l50 0 -50 0 50 0 0 50");
+        assert_eq!(trail.data_drawn_once(), "M0 0l50 0M50 0l0 50");
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{COURSES, Course, Goal, RateRow, Row, SLOPE, SLOPE_RATE, SQUARE_RATES};
+use super::{COURSES, Course, FAR, Goal, NEAR, RateRow, Row, SLOPE, SLOPE_RATE, SQUARE_RATES};
 use crate::experiments::{Check, Picture, Section, Table};
 use crate::ffi;
 use crate::lab::read_csv;
@@ -123,12 +123,9 @@ impl Walks {
 
     fn landscape<'a>(&self, height: &'a dyn Fn(f64, f64) -> f64) -> Landscape<'a> {
         let Course { name, formula, goal, view, .. } = self.course;
-        let (goal, finish) = match *goal {
-            Goal::Near(minimum) => (
-                "Figures: first step within 0.1 of the minimum (dashed)",
-                Finish::Circle { center: minimum.into(), radius: 0.1 },
-            ),
-            Goal::Escape => ("Figures: first step beyond y = 1 (dashed)", Finish::Line(1.0)),
+        let finish = match *goal {
+            Goal::Near(minimum) => Finish::Circle { center: minimum.into(), radius: NEAR },
+            Goal::Escape => Finish::Line(FAR),
         };
         let (low, high, count) = view.levels;
         let levels = (0..count)
@@ -146,7 +143,6 @@ impl Walks {
         Landscape {
             title: name,
             formula: format!("f = {formula}"),
-            goal,
             height,
             levels: levels.collect(),
             x: Axis::new("x", Scale::Linear, view.x[0], view.x[1]),
@@ -331,6 +327,23 @@ fn checks(all: &[Walks], slope: &[Walk], descents: &[Descent]) -> Result<Vec<Che
         ),
         all.iter().all(|walks| ahead(&walks)),
     ));
+
+    let rosenbrock = on(all, ffi::Surface::Rosenbrock)?;
+    if let Some(arrival) = rosenbrock.arrival(Adam) {
+        let values = &rosenbrock.of(Adam).values;
+        let after = (arrival..values.len()).max_by(|&a, &b| values[a].total_cmp(&values[b]));
+        let highest = after.unwrap_or(arrival);
+        checks.push(Check::figure(
+            "How far up Adam goes once more after its arrival on Rosenbrock's function",
+            format!(
+                "f = {:.2e} at step {}, {:.2e} on arrival at step {}",
+                values[highest],
+                number(highest as f64),
+                values[arrival],
+                number(arrival as f64)
+            ),
+        ));
+    }
 
     let bowl = on(all, ffi::Surface::Bowl)?;
     let flips = |one: Optimizer| bowl.of(one).flips();
