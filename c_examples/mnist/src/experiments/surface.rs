@@ -167,7 +167,7 @@ pub const COURSES: [Course; 5] = [
             levels: (-2.0, 0.6, 14),
             landmarks: &[
                 landmark((-1.0, 1e-3), "start", Side::Below),
-                landmark((0.0, 0.0), "saddle", Side::Right),
+                landmark((0.0, 0.0), "saddle", Side::Below),
                 landmark((0.0, std::f64::consts::SQRT_2), "minimum", Side::Right),
             ],
             caption: "Started beside the ridge: who scales each coordinate by its own gradients leaves the saddle first",

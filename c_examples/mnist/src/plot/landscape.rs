@@ -1,8 +1,6 @@
 //! A function of two variables as contours, with the paths of optimizers over it: a still picture with the heights
 //! beside it, and a race, an SVG that moves by itself (SMIL, no script), so that it runs as an image in a web page.
 //!
-//! Written as SVG directly, not by plotters, whose coordinates are whole pixels.
-
 use std::collections::HashSet;
 use std::f64::consts::TAU;
 use std::fmt::Write as _;
@@ -11,6 +9,7 @@ use anyhow::{Context as _, Result};
 use contour::ContourBuilder;
 use plotters::style::RGBColor;
 
+use super::svg::{FAINT, Frame, INK, envelope, hex, label, line_through, open, tenths};
 use super::{Axis, Scale, Side, color, number};
 use crate::optimizer::Optimizer;
 
@@ -25,8 +24,6 @@ const APART: f64 = 0.5;
 const HIGHEST: RGBColor = RGBColor(252, 252, 253);
 const LOWEST: RGBColor = RGBColor(184, 192, 208);
 const LINE: &str = "#a9b0be";
-const INK: &str = "#000";
-const FAINT: &str = "#555";
 
 /// A place with a name.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +54,8 @@ impl Finish {
     /// Where a walker is that has arrived.
     fn words(self) -> String {
         match self {
-            Finish::Circle { radius, .. } => format!("within {} (dashed)", number(radius)),
-            Finish::Line(y) => format!("beyond y = {} (dashed)", number(y)),
+            Finish::Circle { radius, .. } => format!("within {} of the minimum", number(radius)),
+            Finish::Line(y) => format!("beyond y = {}", number(y)),
         }
     }
 }
@@ -100,111 +97,12 @@ pub struct Landscape<'a> {
     pub walkers: Vec<Walker>,
 }
 
-/// A rectangle of pixels with axes.
-struct Frame<'a> {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
-    x: &'a Axis,
-    y: &'a Axis,
-}
-
-impl Frame<'_> {
-    fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        let along = |axis: &Axis, value: f64| {
-            let (low, high) = (axis.place(axis.low), axis.place(axis.high));
-            ((axis.place(value) - low) / (high - low)).clamp(-9.0, 9.0)
-        };
-        (
-            self.left + self.width * along(self.x, x),
-            self.top + self.height * (1.0 - along(self.y, y)),
-        )
-    }
-
-    /// Defines the clip path `name`, which ends what is drawn at the frame.
-    fn clip(&self, svg: &mut String, name: &str) {
-        let Self { left, top, width, height, .. } = self;
-        let _ = write!(
-            svg,
-            r#"<clipPath id="{name}"><rect x="{left}" y="{top}" width="{width}" height="{height}"/></clipPath>"#
-        );
-    }
-
-    /// Border, ticks, labels and titles; lines across the frame where there are no contours to be disturbed.
-    fn axes(&self, svg: &mut String, lines: bool) {
-        let Self { left, top, width, height, x, y } = *self;
-        let (right, bottom) = (left + width, top + height);
-        let mut ticks = String::new();
-        for &tick in &x.ticks {
-            let at = self.at((tick, y.low)).0;
-            let from = if lines { top } else { bottom };
-            let _ = write!(ticks, "M{at:.1} {from}V{}", bottom + 5.0);
-            label(svg, (at, bottom + 21.0), 15, "middle", INK, &x.label(x.place(tick)));
-        }
-        for &tick in &y.ticks {
-            let at = self.at((x.low, tick)).1;
-            let from = if lines { right } else { left };
-            let _ = write!(ticks, "M{from} {at:.1}H{}", left - 5.0);
-            label(svg, (left - 9.0, at + 5.0), 15, "end", INK, &y.label(y.place(tick)));
-        }
-        let _ = write!(
-            svg,
-            r##"<path d="{ticks}" stroke="#000" stroke-opacity="{}"/>"##,
-            if lines { 0.13 } else { 1.0 }
-        );
-        let _ = write!(
-            svg,
-            r##"<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#000"/>"##
-        );
-        label(svg, (left + width / 2.0, bottom + 44.0), 16, "middle", INK, &x.title);
-        let (x, middle) = (left - 54.0, top + height / 2.0);
-        let _ = write!(svg, r#"<g transform="rotate(-90 {x} {middle})">"#);
-        label(svg, (x, middle), 16, "middle", INK, &y.title);
-        svg.push_str("</g>");
-    }
-}
-
-/// A text whose baseline begins, has its middle or ends at a point.
-fn label(svg: &mut String, (x, y): (f64, f64), size: u32, anchor: &str, fill: &str, text: &str) {
-    let _ = write!(
-        svg,
-        r#"<text x="{x:.1}" y="{y:.1}" font-size="{size}" text-anchor="{anchor}" fill="{fill}">{text}</text>"#
-    );
-}
-
 fn dot(svg: &mut String, (x, y): (f64, f64), optimizer: Optimizer) {
     let fill = hex(color(optimizer));
     let _ = write!(
         svg,
         r##"<circle cx="{x:.1}" cy="{y:.1}" r="5" fill="{fill}" stroke="#fff" stroke-width="1.5"/>"##
     );
-}
-
-fn hex(RGBColor(red, green, blue): RGBColor) -> String {
-    format!("#{red:02x}{green:02x}{blue:02x}")
-}
-
-fn open(width: u32, height: u32) -> String {
-    format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="DejaVu Sans, Verdana, sans-serif"><rect width="{width}" height="{height}" fill="#fff"/>"##
-    )
-}
-
-/// In tenths of pixels, which is exact enough and short.
-fn tenths((x, y): (f64, f64)) -> (i64, i64) {
-    ((x * 10.0).round() as i64, (y * 10.0).round() as i64)
-}
-
-/// Adds to the data of an SVG path.
-fn line_through(data: &mut String, points: &[(i64, i64)]) {
-    let pixels = |tenths: i64| tenths as f64 / 10.0;
-    let mut last = (0, 0);
-    for (index, &(x, y)) in points.iter().enumerate() {
-        let command = ["M", "l", " "][index.min(2)];
-        let _ = write!(data, "{command}{} {}", pixels(x - last.0), pixels(y - last.1));
-        last = (x, y);
-    }
 }
 
 /// Douglas and Peucker: without the points that are within `tolerance` of the line through those that remain.
@@ -419,7 +317,8 @@ impl Landscape<'_> {
     pub fn still(&self) -> Result<String> {
         let mut svg = open(1200, 640);
         label(&mut svg, (28.0, 32.0), 20, "start", INK, self.title);
-        let mut subtitle = format!("{}. Figures: first step {}", self.formula, self.finish.words());
+        let mut subtitle =
+            format!("{}. Figures: first step {} (dashed)", self.formula, self.finish.words());
         if let Some(step) = self.first_arrival() {
             let _ = write!(subtitle, "; dots: all at step {}", number(step as f64));
         }
@@ -534,7 +433,7 @@ impl Landscape<'_> {
         };
         let repeat = format!(r#"dur="{seconds}s" repeatCount="indefinite""#);
 
-        let mut svg = open(830, 560);
+        let mut svg = open(850, 560);
         label(&mut svg, (24.0, 32.0), 20, "start", INK, self.title);
         label(&mut svg, (24.0, 56.0), 14, "start", FAINT, &self.formula);
         let frame =
@@ -602,7 +501,7 @@ impl Landscape<'_> {
         );
         label(&mut svg, (802.0, 140.0), 13, "end", FAINT, "arrived at");
         for (index, walker) in self.walkers.iter().enumerate() {
-            let y = 172.0 + 45.0 * index as f64;
+            let y = 170.0 + 43.0 * index as f64;
             let _ = write!(
                 svg,
                 r#"<circle cx="620" cy="{}" r="7" fill="{}"/>"#,
@@ -624,28 +523,12 @@ impl Landscape<'_> {
             svg.push_str("</g>");
         }
         let arrived = format!("arrived: {}", self.finish.words());
-        label(&mut svg, (612.0, 478.0), 12, "start", FAINT, &arrived);
+        label(&mut svg, (612.0, 476.0), 12, "start", FAINT, &arrived);
         let clock = format!("the clock quickens: step ∝ time^{power:.1}");
         label(&mut svg, (612.0, 496.0), 12, "start", FAINT, &clock);
         svg.push_str("</svg>");
         Ok(svg)
     }
-}
-
-/// Of the points that share a column of pixels, the first, the lowest, the highest and the last, in their order.
-fn envelope(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    points
-        .chunk_by(|a, b| a.0.floor() == b.0.floor())
-        .flat_map(|column| {
-            let by_height = |a: &usize, b: &usize| column[*a].1.total_cmp(&column[*b].1);
-            let low = (0..column.len()).min_by(by_height).unwrap_or(0);
-            let high = (0..column.len()).max_by(by_height).unwrap_or(0);
-            let mut kept = vec![0, low, high, column.len() - 1];
-            kept.sort_unstable();
-            kept.dedup();
-            kept.into_iter().map(|index| column[index]).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -664,13 +547,6 @@ mod tests {
         }
         let line = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)];
         assert_eq!(simplified(&line, 0.1), [line[0], line[2]]);
-    }
-
-    #[test]
-    fn an_envelope_keeps_the_extremes_of_each_column() {
-        let points = [(0.1, 5.0), (0.2, 1.0), (0.3, 4.0), (0.4, 9.0), (0.5, 6.0), (1.5, 2.0)];
-        let kept = [points[0], points[1], points[3], points[4], points[5]];
-        assert_eq!(envelope(&points), kept);
     }
 
     #[test]

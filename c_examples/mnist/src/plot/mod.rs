@@ -4,6 +4,7 @@
 
 pub mod curves;
 pub mod landscape;
+pub mod svg;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

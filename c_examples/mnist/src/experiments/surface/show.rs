@@ -1,5 +1,6 @@
 //! The tables of the surfaces as pictures and claims.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -11,7 +12,8 @@ use crate::lab::read_csv;
 use crate::optimizer::Optimizer;
 use crate::output;
 use crate::plot::landscape::{Finish, Landscape, Walker};
-use crate::plot::{self, Axis, Entry, Figure, GREY, Mark, Panel, Scale, Series, number};
+use crate::plot::svg::{FAINT, Frame, INK, hex, label, line_through, open, tenths};
+use crate::plot::{self, Axis, Scale, number};
 
 /// A path as the table has it.
 struct Walk {
@@ -215,12 +217,12 @@ pub fn show(dir: &Path) -> Result<Section> {
         pictures.push(Picture { stem: view.race, caption: moving });
         pictures.push(Picture { stem: view.still, caption: view.caption.to_owned() });
     }
-    draw_slope(&slope).save(dir, "surface-slope")?;
+    plot::save(dir, "surface-slope", &draw_slope(&slope))?;
     pictures.push(Picture {
         stem: "surface-slope",
         caption: "The length of a step where the gradient is the same everywhere, in multiples of gradient descent's".into(),
     });
-    draw_descents(&descents).save(dir, "surface-rates")?;
+    plot::save(dir, "surface-rates", &draw_descents(&descents))?;
     pictures.push(Picture {
         stem: "surface-rates",
         caption: "Gradient descent on x² at four learning rates: the points on the parabola, and x against the step".into(),
@@ -474,60 +476,81 @@ fn checks(all: &[Walks], slope: &[Walk], descents: &[Descent]) -> Result<Vec<Che
     Ok(checks)
 }
 
+/// A line through points.
+fn curve(svg: &mut String, frame: &Frame<'_>, points: &[(f64, f64)], style: &str) {
+    let mut data = String::new();
+    let pixels: Vec<_> = points.iter().map(|&point| tenths(frame.at(point))).collect();
+    line_through(&mut data, &pixels);
+    let _ = write!(svg, r#"<path d="{data}" fill="none" stroke-linejoin="round" {style}/>"#);
+}
+
 /// How long the steps are where the gradient never changes.
-fn draw_slope(slope: &[Walk]) -> Figure {
+fn draw_slope(slope: &[Walk]) -> String {
     let last = slope[0].points.len() - 1;
-    let mark = |one: Optimizer| match one {
-        // Momentum's and gradient descent's lines are under them.
-        Optimizer::Nesterov | Optimizer::Adam => Mark::Dashes { width: 3 },
-        _ => Mark::Line { width: 3 },
-    };
-    let legend =
-        Optimizer::SEVEN.map(|one| Entry::new(one.name(), mark(one), plot::color(one))).to_vec();
-    let caption = "gradient 1 everywhere; rate 0.01, AdaDelta's 1; momentum and Nesterov are the same here, and so are SGD and Adam";
-    let mut figure = Figure::new((1000, 520), caption, legend);
     let length = |one: Optimizer, step: usize| slope[one as usize].step(step) / slope[0].step(step);
     let all =
         Optimizer::SEVEN.iter().flat_map(|&one| (1..=last).map(move |step| length(one, step)));
     let y = Axis::holding("length of a step, SGD's = 1", Scale::Log, all);
     let x = Axis::new("step", Scale::Linear, 0.0, last as f64);
-    let mut panel = Panel::new("Steps under a constant gradient", x, y);
-    for one in Optimizer::SEVEN {
-        let points = (1..=last).map(|step| (step as f64, length(one, step))).collect();
-        panel.series.push(Series::new(points, mark(one), plot::color(one)));
+    let mut svg = open(1000, 540);
+    label(&mut svg, (28.0, 32.0), 20, "start", INK, "Steps under a constant gradient");
+    let subtitle = format!(
+        "f = x. Rate {}, AdaDelta's 1. Momentum and Nesterov are the same here, and so are SGD and Adam",
+        number(SLOPE_RATE)
+    );
+    label(&mut svg, (28.0, 57.0), 15, "start", FAINT, &subtitle);
+    let frame = Frame { left: 92.0, top: 112.0, width: 880.0, height: 365.0, x: &x, y: &y };
+    frame.axes(&mut svg, true);
+    for (index, one) in Optimizer::SEVEN.into_iter().enumerate() {
+        let color = hex(plot::color(one));
+        // Momentum's and gradient descent's lines are under them.
+        let dashed = matches!(one, Optimizer::Nesterov | Optimizer::Adam);
+        let dashes = if dashed { r#"stroke-dasharray="9 9""# } else { "" };
+        let style = format!(r#"stroke="{color}" stroke-width="3.5" {dashes}"#);
+        let points: Vec<_> = (1..=last).map(|step| (step as f64, length(one, step))).collect();
+        curve(&mut svg, &frame, &points, &style);
+        let x = 28.0 + 136.0 * index as f64;
+        let _ = write!(svg, r#"<path d="M{x} 82H{}" {style}/>"#, x + 27.0);
+        label(&mut svg, (x + 34.0, 87.0), 15, "start", INK, one.name());
     }
-    figure.panels.push(panel);
-    figure
+    svg + "</svg>"
 }
 
 /// On the parabola above, over the steps below.
-fn draw_descents(descents: &[Descent]) -> Figure {
-    let caption = "gradient descent on x² from x = 1, 50 steps: x becomes x (1 − 2 rate) in each; note the scales of the last column";
-    let mut figure = Figure::new((1240, 690), caption, Vec::new());
-    figure.columns = descents.len();
-    let color = plot::color(Optimizer::AdaDelta);
-    let widest = |descent: &Descent| descent.xs.iter().fold(1.2f64, |a, x| a.max(1.1 * x.abs()));
-    for descent in descents {
-        let wide = widest(descent);
+fn draw_descents(descents: &[Descent]) -> String {
+    let mut svg = open(1200, 700);
+    label(&mut svg, (28.0, 32.0), 20, "start", INK, "The size of the learning rate");
+    let subtitle = "gradient descent on f = x² from x = 1, 50 steps. Each multiplies x by 1 − 2 rate. The scales of the last column are others";
+    label(&mut svg, (28.0, 57.0), 15, "start", FAINT, subtitle);
+    let color = hex(plot::color(Optimizer::Sgd));
+    // The last column has long labels.
+    for (descent, left) in descents.iter().zip([88.0, 370.0, 652.0, 966.0]) {
+        let wide = descent.xs.iter().fold(1.2f64, |wide, x| wide.max(1.1 * x.abs()));
+        let title = format!("rate {}: {}", number(descent.rate), descent.behaviour());
+        label(&mut svg, (left + 103.0, 96.0), 17, "middle", INK, &title);
+
+        let x = Axis::new("x", Scale::Linear, -wide, wide);
+        let y = Axis::new("f", Scale::Linear, -0.04 * wide * wide, wide * wide);
+        let above = Frame { left, top: 110.0, width: 206.0, height: 210.0, x: &x, y: &y };
+        above.axes(&mut svg, true);
         let parabola: Vec<_> =
             (-60..=60).map(|i| f64::from(i) / 60.0 * wide).map(|x| (x, x * x)).collect();
-        let x = Axis::new("x", Scale::Linear, -wide, wide);
-        let y = Axis::new("x²", Scale::Linear, -0.04 * wide * wide, wide * wide);
-        let title = format!("rate {}: {}", number(descent.rate), descent.behaviour());
-        let mut panel = Panel::new(&title, x, y);
-        panel.series.push(Series::new(parabola, Mark::Line { width: 2 }, GREY));
-        let points = descent.xs.iter().map(|&x| (x, x * x)).collect();
-        panel.series.push(Series::new(points, Mark::LineAndDots { width: 1, radius: 3 }, color));
-        figure.panels.push(panel);
+        curve(&mut svg, &above, &parabola, r##"stroke="#999" stroke-width="2""##);
+        let points: Vec<_> = descent.xs.iter().map(|&x| (x, x * x)).collect();
+
+        let steps = Axis::new("step", Scale::Linear, 0.0, (descent.xs.len() - 1) as f64);
+        let below = Frame { left, top: 418.0, width: 206.0, height: 210.0, x: &steps, y: &x };
+        below.axes(&mut svg, true);
+        let times: Vec<_> =
+            descent.xs.iter().enumerate().map(|(step, &x)| (step as f64, x)).collect();
+        for (frame, points, radius) in [(&above, points, 3.0), (&below, times, 2.2)] {
+            curve(&mut svg, frame, &points, &format!(r#"stroke="{color}" stroke-opacity=".5""#));
+            for point in points {
+                let (x, y) = frame.at(point);
+                let _ =
+                    write!(svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius}" fill="{color}"/>"#);
+            }
+        }
     }
-    for descent in descents {
-        let wide = widest(descent);
-        let x = Axis::new("step", Scale::Linear, 0.0, (descent.xs.len() - 1) as f64);
-        let y = Axis::new("x", Scale::Linear, -wide, wide);
-        let mut panel = Panel::new("", x, y);
-        let points = descent.xs.iter().enumerate().map(|(step, &x)| (step as f64, x)).collect();
-        panel.series.push(Series::new(points, Mark::LineAndDots { width: 1, radius: 2 }, color));
-        figure.panels.push(panel);
-    }
-    figure
+    svg + "</svg>"
 }
