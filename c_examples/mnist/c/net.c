@@ -19,8 +19,8 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-/* Output channels (or units) that share each load of an input. */
-enum { BLOCK = 4 };
+/* Output channels (or units) that share each load of an input, and columns of the output that share each weight. */
+enum { BLOCK = 4, COLUMNS = 2 };
 
 /* ---- building ---- */
 
@@ -146,31 +146,53 @@ void net_init(const net *n, uint64_t seed, real *params) {
 
 /* ---- convolution: out[o] = bias[o] + sum over c, ky, kx of weight[o][c][ky][kx] * in[c][y + ky][x + kx] ---- */
 
-INLINE void conv_forward_block(const layer *l, const real *restrict weights, const real *restrict biases,
-                               const lanes *restrict in, lanes *restrict out, const size_t block) {
+/*
+ * `channels` by `columns` outputs at once, whose sums are independent of each other: enough of them to keep the adders
+ * busy, and each weight and input that is loaded serves several.
+ */
+INLINE void conv_forward_tile(const layer *l, const real *restrict weights, const real *restrict biases,
+                              const lanes *restrict in, lanes *restrict out, const size_t channels,
+                              const size_t columns) {
     const size_t in_plane = l->in.height * l->in.width;
     const size_t out_plane = l->out.height * l->out.width;
     const size_t filter = l->in.channels * KERNEL * KERNEL;
-    for (size_t y = 0; y < l->out.height; y++) {
-        for (size_t x = 0; x < l->out.width; x++) {
-            lanes sum[BLOCK];
-            for (size_t o = 0; o < block; o++) {
-                sum[o] = (lanes){0} + biases[o];
-            }
-            for (size_t c = 0; c < l->in.channels; c++) {
-                for (size_t ky = 0; ky < KERNEL; ky++) {
-                    const lanes *row = in + c * in_plane + (y + ky) * l->in.width + x;
-                    const real *w = weights + (c * KERNEL + ky) * KERNEL;
-                    for (size_t kx = 0; kx < KERNEL; kx++) {
-                        for (size_t o = 0; o < block; o++) {
-                            sum[o] += w[o * filter + kx] * row[kx];
-                        }
+    lanes sum[BLOCK][COLUMNS];
+    for (size_t o = 0; o < channels; o++) {
+        for (size_t x = 0; x < columns; x++) {
+            sum[o][x] = (lanes){0} + biases[o];
+        }
+    }
+    for (size_t c = 0; c < l->in.channels; c++) {
+        for (size_t ky = 0; ky < KERNEL; ky++) {
+            const lanes *row = in + c * in_plane + ky * l->in.width;
+            const real *w = weights + (c * KERNEL + ky) * KERNEL;
+            for (size_t kx = 0; kx < KERNEL; kx++) {
+                for (size_t o = 0; o < channels; o++) {
+                    for (size_t x = 0; x < columns; x++) {
+                        sum[o][x] += w[o * filter + kx] * row[x + kx];
                     }
                 }
             }
-            for (size_t o = 0; o < block; o++) {
-                out[o * out_plane + y * l->out.width + x] = sum[o];
-            }
+        }
+    }
+    for (size_t o = 0; o < channels; o++) {
+        for (size_t x = 0; x < columns; x++) {
+            out[o * out_plane + x] = sum[o][x];
+        }
+    }
+}
+
+INLINE void conv_forward_channels(const layer *l, const real *restrict weights, const real *restrict biases,
+                                  const lanes *restrict in, lanes *restrict out, const size_t channels) {
+    for (size_t y = 0; y < l->out.height; y++) {
+        const lanes *from = in + y * l->in.width;
+        lanes *to = out + y * l->out.width;
+        size_t x = 0;
+        for (; x + COLUMNS <= l->out.width; x += COLUMNS) {
+            conv_forward_tile(l, weights, biases, from + x, to + x, channels, COLUMNS);
+        }
+        for (; x < l->out.width; x++) {
+            conv_forward_tile(l, weights, biases, from + x, to + x, channels, 1);
         }
     }
 }
@@ -183,10 +205,10 @@ static void conv_forward(const layer *l, const real *restrict params, const lane
     const size_t plane = l->out.height * l->out.width;
     size_t o = 0;
     for (; o + BLOCK <= l->out.channels; o += BLOCK) {
-        conv_forward_block(l, weights + o * filter, biases + o, in, out + o * plane, BLOCK);
+        conv_forward_channels(l, weights + o * filter, biases + o, in, out + o * plane, BLOCK);
     }
     for (; o < l->out.channels; o++) {
-        conv_forward_block(l, weights + o * filter, biases + o, in, out + o * plane, 1);
+        conv_forward_channels(l, weights + o * filter, biases + o, in, out + o * plane, 1);
     }
 }
 

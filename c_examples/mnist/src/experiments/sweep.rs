@@ -325,7 +325,7 @@ pub fn show(dir: &Path) -> Result<Section> {
         pictures: vec![
             Picture {
                 stem: "sweep",
-                caption: "Steps to 97 % training accuracy at each rate; below the axis the rates that fail".into(),
+                caption: "Steps to 97 % training accuracy at each rate; the strip below shows the rates that fail, in the order of the legend".into(),
             },
             Picture {
                 stem: "sweep-published",
