@@ -210,7 +210,7 @@ pub fn show(dir: &Path) -> Result<Section> {
         output::write(&dir.join(format!("{}.svg", view.race)), landscape.race()?.as_bytes())?;
         plot::save(dir, view.still, &landscape.still()?)?;
         let moving = format!(
-            "{}: all seven at once, until the last has had its {} steps. The clock quickens",
+            "{}: all seven at once, {} steps, on a clock that quickens",
             walks.course.name,
             number(walks.course.steps as f64)
         );
