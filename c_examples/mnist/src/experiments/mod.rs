@@ -14,6 +14,7 @@ pub mod gdvariants;
 pub mod goal;
 pub mod rates;
 pub mod report;
+pub mod surface;
 pub mod sweep;
 
 use std::path::Path;
@@ -37,7 +38,8 @@ pub struct Experiment {
 }
 
 /// In the order of the report.
-pub const ALL: [Experiment; 3] = [
+pub const ALL: [Experiment; 4] = [
+    Experiment { name: "surface", csv: "surface.csv", run: surface::run, show: surface::show },
     Experiment {
         name: "gdvariants",
         csv: "gdvariants.csv",
