@@ -50,6 +50,8 @@ pub enum Command {
         #[arg(default_value = "demo-out/mnist")]
         dir: PathBuf,
     },
+    /// Seven optimizers on functions of two variables: paths, races, and what the learning rate does
+    Surface(lab::Options),
     /// Gradient descent with the whole set, one digit or some for each update
     Gdvariants(lab::Options),
     /// Learning rates of six optimizers: 48 each, to 97 % training accuracy

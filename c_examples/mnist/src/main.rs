@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use mnist::cli::{Arguments, Command, Train};
 use mnist::experiments::{
-    curves, gdvariants, grid, pbt, perform, perform_all, perform_report, sweep,
+    curves, gdvariants, grid, pbt, perform, perform_all, perform_report, surface, sweep,
 };
 use mnist::lab::Interrupted;
 use mnist::{data, fetch, ffi, output, plot, report, run};
@@ -33,6 +33,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Some(Command::Report { dir, gallery }) => perform_report(&dir, gallery.as_deref()),
         Some(Command::Gdvariants(options)) => perform(&options, gdvariants::run, gdvariants::show),
         Some(Command::Curves(options)) => perform(&options, curves::run, curves::show),
+        Some(Command::Surface(options)) => perform(&options, surface::run, surface::show),
         Some(Command::Sweep(options)) => {
             perform(&options.lab, |lab| sweep::run(lab, &options.part), sweep::show)
         }

@@ -17,6 +17,7 @@ pub mod learner;
 pub mod pbt;
 pub mod rates;
 pub mod report;
+pub mod surface;
 pub mod sweep;
 
 use std::path::Path;
@@ -40,7 +41,8 @@ pub struct Experiment {
 }
 
 /// In the order of the report.
-pub const ALL: [Experiment; 5] = [
+pub const ALL: [Experiment; 6] = [
+    Experiment { name: "surface", csv: "surface.csv", run: surface::run, show: surface::show },
     Experiment {
         name: "gdvariants",
         csv: "gdvariants.csv",
