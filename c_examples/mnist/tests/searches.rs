@@ -127,10 +127,16 @@ fn the_best_of_a_grid_has_not_diverged() {
     assert!(dir.join("grid.svg").exists() && dir.join("grid.png").exists());
 }
 
-fn row(variant: pbt::Variant, round: usize, member: usize, val_acc: Option<f64>) -> pbt::Row {
+fn row(
+    seed: u64,
+    variant: pbt::Variant,
+    round: usize,
+    member: usize,
+    val_acc: Option<f64>,
+) -> pbt::Row {
     pbt::Row {
         opt: "sgd".into(),
-        seed: 1,
+        seed,
         variant,
         round,
         member,
@@ -148,16 +154,20 @@ fn row(variant: pbt::Variant, round: usize, member: usize, val_acc: Option<f64>)
 fn claims_are_those_of_the_tables() {
     use pbt::Variant::{Exploit, Explore, Neither, Pbt};
     let dir = folder("claims");
-    let write = |grid_best: f64, pbt_best: f64, exploit_best: Option<f64>| {
-        let rows =
+    let write = |seeds: u64, grid_best: f64, pbt_best: f64, exploit_best: Option<f64>| {
+        let ends =
             [(Pbt, Some(pbt_best)), (Exploit, exploit_best), (Explore, None), (Neither, Some(0.5))];
-        let rows = rows.into_iter().flat_map(|(variant, end)| {
+        let population = |seed, variant, end| {
             [(1, 0, Some(0.6)), (1, 1, None), (2, 0, Some(0.1)), (2, 1, end)]
-                .map(|(round, member, val)| row(variant, round, member, val))
-        });
+                .map(|(round, member, val)| row(seed, variant, round, member, val))
+        };
+        let rows = (1..=seeds)
+            .flat_map(|seed| ends.map(|(variant, end)| population(seed, variant, end)))
+            .flatten();
         lab::write_csv(&dir.join("pbt.csv"), rows).unwrap();
-        let grid =
-            (0..6).map(|k| grid_row(k, 20, (k > 0).then_some(grid_best - 0.1 * f64::from(k - 1))));
+        let val = |k: i32| (k > 0).then_some(grid_best - 0.1 * f64::from(k - 1));
+        let grid = (1..=seeds)
+            .flat_map(|seed| (0..6).map(move |k| grid::Row { seed, ..grid_row(k, 20, val(k)) }));
         lab::write_csv(&dir.join("pbt-grid.csv"), grid).unwrap();
         pbt::show(&dir).unwrap()
     };
@@ -165,17 +175,18 @@ fn claims_are_those_of_the_tables() {
         section.checks.iter().filter_map(|check| check.holds).collect()
     };
     // Half a point, a third of the steps, the best member, the middle member.
-    assert_eq!(holds(&write(0.9, 0.9, None)), [true, true, true, true]);
-    assert_eq!(holds(&write(0.9, 0.896, Some(0.896))), [true, true, false, false]);
-    let section = write(0.9, 0.89, Some(0.95));
+    assert_eq!(holds(&write(3, 0.9, 0.9, None)), [true, true, true, true]);
+    assert_eq!(holds(&write(3, 0.9, 0.896, Some(0.896))), [true, true, false, false]);
+    let section = write(3, 0.9, 0.89, Some(0.95));
     assert_eq!(holds(&section), [false, true, false, false]);
+    assert_eq!(holds(&write(2, 0.9, 0.9, None)), [true, true]); // no claim about means
     assert!(section.text().contains("89.00 % against 90.00 %"), "{}", section.text());
     for picture in &section.pictures {
         assert!(dir.join(format!("{}.svg", picture.stem)).exists());
         assert!(dir.join(format!("{}.png", picture.stem)).exists());
     }
 
-    let rows = [row(Pbt, 1, 0, None), row(Pbt, 2, 1, None)];
+    let rows = [row(1, Pbt, 1, 0, None), row(1, Pbt, 2, 1, None)];
     lab::write_csv(&dir.join("pbt.csv"), rows).unwrap();
     let error = format!("{:#}", pbt::show(&dir).unwrap_err());
     assert_eq!(error, "pbt.csv: seed 1, exploit and explore: round 2 is not whole");
