@@ -1,8 +1,17 @@
 //! Compiles the C network.
 
 fn main() {
-    let sources =
-        ["failure", "rng", "plain_math", "idx", "net", "optimizer", "train", "gradient_check"];
+    let sources = [
+        "failure",
+        "rng",
+        "plain_math",
+        "idx",
+        "net",
+        "optimizer",
+        "train",
+        "surface",
+        "gradient_check",
+    ];
     let mut build = cc::Build::new();
     build
         .std("c11")

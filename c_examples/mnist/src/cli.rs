@@ -50,6 +50,8 @@ pub enum Command {
         #[arg(default_value = "demo-out/mnist")]
         dir: PathBuf,
     },
+    /// Seven optimizers on functions of two variables: paths, races, and what the learning rate does
+    Surface(lab::Options),
     /// Gradient descent with the whole set, one digit or some for each update
     Gdvariants(lab::Options),
     /// Learning rates of six optimizers: 48 each, to 97 % training accuracy
@@ -60,6 +62,10 @@ pub enum Command {
     Size(experiments::size::Options),
     /// Learning rates of networks of 1 to 10 times the size
     Lrsize(experiments::lrsize::Options),
+    /// The validation accuracy of 48 learning rates
+    Grid(experiments::grid::Options),
+    /// Population based training of the learning rate, next to grid search
+    Pbt(experiments::pbt::Options),
     /// Every experiment, and the report
     All(lab::Options),
     /// One HTML page of all experiments that have been run
@@ -167,6 +173,16 @@ fn batch_size(text: &str) -> Result<BatchSize, String> {
     text.parse()
         .map(BatchSize::Digits)
         .map_err(|_| "expected a number from 1, or `full`".to_owned())
+}
+
+impl ValueEnum for Optimizer {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.key()))
+    }
 }
 
 /// `--optimizer`: one of them, or `all` for the seven.

@@ -1,5 +1,5 @@
 //! The C side, made safe: the only `unsafe` code of the demo. The declarations mirror `c/idx.h`, `c/train.h`,
-//! `c/optimizer.h` and `c/gradient_check.h`.
+//! `c/optimizer.h`, `c/surface.h` and `c/gradient_check.h`.
 
 #![allow(unsafe_code)]
 
@@ -149,6 +149,15 @@ unsafe extern "C" {
     fn optimizer_force_backend(name: *const c_char, why: *mut Failure) -> bool;
     fn optimizer_backend() -> *const c_char;
     safe fn gradient_check(model: i32) -> f64;
+    fn surface_at(kind: i32, x: f64, y: f64, slope: *mut f64) -> f64;
+    fn surface_walk(
+        kind: i32,
+        settings: OptimizerSettings,
+        start: *const f32,
+        steps: usize,
+        path: *mut f32,
+        why: *mut Failure,
+    ) -> bool;
 }
 
 /// The bytes of one IDX file, and its name for messages.
@@ -440,4 +449,54 @@ pub fn backend() -> String {
 /// The worst relative difference between the network's derivatives and finite differences, in double arithmetic.
 pub fn worst_gradient_error(model: i32) -> f64 {
     gradient_check(model)
+}
+
+/// A function of two variables, by its number on the C side (`surface_kind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+#[allow(missing_docs)]
+pub enum Surface {
+    Beale = 0,
+    Rosenbrock,
+    Saddle,
+    Valley,
+    Bowl,
+    Square,
+    Slope,
+}
+
+impl Surface {
+    /// The value at a point, and the derivatives there.
+    pub fn at(self, [x, y]: [f64; 2]) -> (f64, [f64; 2]) {
+        let mut slope = [0.0; 2];
+        // SAFETY: room for the two derivatives.
+        let value = unsafe { surface_at(self as i32, x, y, slope.as_mut_ptr()) };
+        (value, slope)
+    }
+
+    /// The start and the place after each of so many steps of an optimizer.
+    pub fn walk(
+        self,
+        settings: OptimizerSettings,
+        start: [f32; 2],
+        steps: usize,
+    ) -> Result<Vec<[f32; 2]>> {
+        let mut path = vec![[0.0; 2]; steps + 1];
+        let mut why = Failure::new();
+        // SAFETY: `start` has two numbers, and `path` room for two of each point.
+        if unsafe {
+            surface_walk(
+                self as i32,
+                settings,
+                start.as_ptr(),
+                steps,
+                path.as_flattened_mut().as_mut_ptr(),
+                &mut why,
+            )
+        } {
+            Ok(path)
+        } else {
+            Err(why.error())
+        }
+    }
 }

@@ -6,10 +6,9 @@
 
 mod journal;
 
-use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
@@ -321,11 +320,11 @@ impl Lab {
             _ => Threads::Caller,
         };
         let one = |job: &&Job<T>| -> Result<()> {
-            let ticket = Ticket { bar: &bar, left: Cell::new(job.steps), threads };
+            let ticket = Ticket { bar: &bar, left: job.steps.into(), threads };
             ticket.advance(0)?;
             let result = work(&job.task, &ticket)?;
             self.journal.write(&job.key, &result)?;
-            bar.inc(ticket.left.get());
+            bar.inc(ticket.left.into_inner());
             let finished = finished.fetch_add(1, Ordering::Relaxed) + 1;
             bar.set_message(format!("{finished} of {} done", runs(pending.len())));
             Ok(())
@@ -377,10 +376,11 @@ pub fn read_csv<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
     Ok(rows)
 }
 
-/// What a run has to do with the world: it tells how far it is, and hears whether it is to stop.
+/// What a run has to do with the world: it tells how far it is, and hears whether it is to stop. The threads of a run may
+/// share it.
 pub struct Ticket<'a> {
     bar: &'a ProgressBar,
-    left: Cell<u64>,
+    left: AtomicU64,
     threads: Threads,
 }
 
@@ -392,9 +392,9 @@ impl Ticket<'_> {
 
     /// So many steps are done. An error when the program is to end.
     pub fn advance(&self, steps: u64) -> Result<()> {
-        let steps = steps.min(self.left.get());
-        self.left.set(self.left.get() - steps);
-        self.bar.inc(steps);
+        let rest = |left: u64| Some(left.saturating_sub(steps));
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        self.bar.inc(left.unwrap_or_else(|left| left).min(steps));
         if INTERRUPTED.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
     }
 }

@@ -16,3 +16,4 @@ pub mod output;
 pub mod plot;
 pub mod report;
 pub mod run;
+pub mod search;

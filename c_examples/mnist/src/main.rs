@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Parser as _;
 use mnist::cli::{Arguments, Command, Train};
 use mnist::experiments::{
-    curves, gdvariants, lrsize, perform, perform_all, perform_report, size, sweep,
+    curves, gdvariants, grid, lrsize, pbt, perform, perform_all, perform_report, size, surface,
+    sweep,
 };
 use mnist::lab::Interrupted;
 use mnist::{data, fetch, ffi, output, plot, report, run};
@@ -33,6 +34,7 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Some(Command::Report { dir, gallery }) => perform_report(&dir, gallery.as_deref()),
         Some(Command::Gdvariants(options)) => perform(&options, gdvariants::run, gdvariants::show),
         Some(Command::Curves(options)) => perform(&options, curves::run, curves::show),
+        Some(Command::Surface(options)) => perform(&options, surface::run, surface::show),
         Some(Command::Sweep(options)) => {
             perform(&options.lab, |lab| sweep::run(lab, &options.part), sweep::show)
         }
@@ -41,6 +43,12 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         }
         Some(Command::Lrsize(options)) => {
             perform(&options.lab, |lab| lrsize::run(lab, &options.part), lrsize::show)
+        }
+        Some(Command::Grid(options)) => {
+            perform(&options.lab, |lab| grid::run(lab, options.search), grid::show)
+        }
+        Some(Command::Pbt(options)) => {
+            perform(&options.lab, |lab| pbt::run(lab, options.search), pbt::show)
         }
         Some(Command::Subset { data, dir }) => fetch::subset(&data, &dir),
     }

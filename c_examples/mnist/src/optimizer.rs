@@ -1,6 +1,7 @@
 //! What can be trained with what: the C side's optimizers, gradstep's presets, and the networks.
 
 use clap::ValueEnum;
+use gradstep::Rule as _;
 
 use crate::ffi::OptimizerSettings;
 
@@ -71,6 +72,21 @@ impl Optimizer {
         }
     }
 
+    /// Whether this source has such a rule.
+    pub fn is_in(self, preset: Preset) -> bool {
+        let preset = preset.of_gradstep();
+        match self {
+            Optimizer::Sgd | Optimizer::Momentum | Optimizer::Nesterov => {
+                gradstep::Sgd::preset(preset).is_ok()
+            }
+            Optimizer::AdaGrad => gradstep::Adagrad::preset(preset).is_ok(),
+            Optimizer::RmsProp => gradstep::RmsProp::preset(preset).is_ok(),
+            Optimizer::AdaDelta => gradstep::Adadelta::preset(preset).is_ok(),
+            Optimizer::Adam => gradstep::Adam::preset(preset).is_ok(),
+            Optimizer::AdamW => gradstep::AdamW::preset(preset).is_ok(),
+        }
+    }
+
     /// With these conventions, and nothing changed but the rate.
     pub fn settings(self, preset: Preset, lr: f64) -> OptimizerSettings {
         OptimizerSettings {
@@ -122,6 +138,17 @@ pub enum Preset {
 }
 
 impl Preset {
+    fn of_gradstep(self) -> gradstep::Preset {
+        match self {
+            Preset::Torch => gradstep::Preset::Torch,
+            Preset::Keras => gradstep::Preset::Keras,
+            Preset::Optax => gradstep::Preset::Optax,
+            Preset::Article1 => gradstep::Preset::Article1,
+            Preset::Article2 => gradstep::Preset::Article2,
+            Preset::Tf1 => gradstep::Preset::Tf1,
+        }
+    }
+
     /// On the command line and in tables.
     pub fn key(self) -> &'static str {
         match self {

@@ -12,11 +12,15 @@
 pub mod curves;
 pub mod gdvariants;
 pub mod goal;
+pub mod grid;
 pub mod kernel;
+pub mod learner;
 pub mod lrsize;
+pub mod pbt;
 pub mod rates;
 pub mod report;
 pub mod size;
+pub mod surface;
 pub mod sweep;
 pub mod trend;
 
@@ -41,7 +45,8 @@ pub struct Experiment {
 }
 
 /// In the order of the report.
-pub const ALL: [Experiment; 5] = [
+pub const ALL: [Experiment; 8] = [
+    Experiment { name: "surface", csv: "surface.csv", run: surface::run, show: surface::show },
     Experiment {
         name: "gdvariants",
         csv: "gdvariants.csv",
@@ -52,6 +57,8 @@ pub const ALL: [Experiment; 5] = [
     Experiment { name: "curves", csv: "curves.csv", run: curves::run, show: curves::show },
     Experiment { name: "size", csv: "size.csv", run: size::run_all, show: size::show },
     Experiment { name: "lrsize", csv: "lrsize.csv", run: lrsize::run_all, show: lrsize::show },
+    Experiment { name: "grid", csv: "grid.csv", run: grid::run_all, show: grid::show },
+    Experiment { name: "pbt", csv: "pbt.csv", run: pbt::run_all, show: pbt::show },
 ];
 
 /// Runs one, and prints what came out.

@@ -3,6 +3,8 @@
 //! An optimizer has the same colour in every picture, from a palette that colour-blind readers can tell apart.
 
 pub mod curves;
+pub mod landscape;
+pub mod svg;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
