@@ -280,8 +280,8 @@ pub fn show(dir: &Path) -> Result<Section> {
             },
         ],
         article: "Mack: with Adam at a good rate, the time to train grows linearly with the size of the network; the fits to his \
-            measurements have R² of 0.93 to 0.98 for rates of 0.0001 to 0.00146. His network grew in both convolutions, so that \
-            its work grew with the square of the size, on hardware that does much of it in parallel."
+            measurements have R² of 0.93 to 0.98 for rates of 0.0001 to 0.00146. His code widens both convolutions, so that the \
+            work grows with the square of the size."
             .into(),
         measured: measured(&rows),
         table: table(&rows),
