@@ -4,9 +4,11 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use mnist::experiments::learner::{Learner, finite};
 use mnist::experiments::{grid, pbt};
 use mnist::lab::{self, Job, Lab};
 use mnist::optimizer::{Model, Optimizer, Preset};
+use mnist::search::Trainee as _;
 use mnist::search::pbt::Settings;
 
 fn folder(name: &str) -> PathBuf {
@@ -97,6 +99,33 @@ fn a_member_goes_on_as_its_parent() {
         assert_eq!(child.val_acc, second[parent].val_acc);
     }
     assert_eq!(second.iter().filter(|row| row.parent.is_some()).count(), 2);
+}
+
+#[test]
+fn a_diverged_member_is_the_worst_until_it_copies_another() {
+    let dir = folder("diverged");
+    let lab = lab(&dir, 1);
+    let job = Job { key: "diverged".into(), steps: 60, task: () };
+    let runs: Vec<[Option<f64>; 4]> = lab
+        .run("diverged", &[job], |(), ticket| {
+            let learner = |lr| Learner::new(&lab, Optimizer::Sgd, 1, lr, ticket);
+            let (mut good, mut bad) = (learner(0.1)?, learner(1e30)?);
+            good.train(&[0.1], 10)?;
+            bad.train(&[1e30], 10)?;
+            let diverged = bad.score()?;
+            bad.train(&[0.1], 10)?; // a better rate is of no help any more
+            let still = bad.score()?;
+            bad.copy_from(&good)?;
+            let copied = bad.score()?;
+            bad.train(&[0.1], 10)?;
+            assert!(bad.score()?.is_finite());
+            Ok([finite(diverged), finite(still), finite(copied), finite(good.score()?)])
+        })
+        .unwrap();
+    let [diverged, still, copied, good] = runs[0];
+    assert_eq!((diverged, still), (None, None));
+    assert!(good.is_some());
+    assert_eq!(copied, good);
 }
 
 fn grid_row(k: i32, step: u64, val: Option<f64>) -> grid::Row {

@@ -25,6 +25,22 @@ const SCALE: f32 = 2.0;
 const FONT: &str = "sans-serif";
 const LABEL: i32 = 15;
 const LEGEND_LINE: i32 = 24;
+/// plotters counts in whole pixels, between which slow curves would wobble: so it draws in quarters of them.
+const FINE: i32 = 4;
+
+fn fine(length: i32) -> i32 {
+    length * FINE
+}
+
+/// A width or a radius.
+fn stroke(length: u32) -> u32 {
+    length * FINE as u32
+}
+
+fn font(size: i32) -> (&'static str, i32) {
+    (FONT, fine(size))
+}
+
 /// What is less important than the data.
 pub const GREY: RGBColor = RGBColor(150, 150, 150);
 
@@ -272,28 +288,30 @@ impl Panel {
 
     fn draw(&self, area: &DrawingArea<SVGBackend, Shift>) -> Result<()> {
         let mut chart = ChartBuilder::on(area)
-            .margin(10)
-            .margin_right(22)
-            .caption(&self.title, (FONT, 19))
-            .x_label_area_size(50)
-            .y_label_area_size(76)
+            .margin(fine(10))
+            .margin_right(fine(22))
+            .caption(&self.title, font(19))
+            .x_label_area_size(fine(50))
+            .y_label_area_size(fine(76))
             .build_cartesian_2d(self.x.coordinates(), self.y.coordinates())?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.12))
+            .axis_style(BLACK.stroke_width(stroke(1)))
+            .set_all_tick_mark_size(fine(5))
+            .bold_line_style(BLACK.mix(0.12).stroke_width(stroke(1)))
             .x_desc(&self.x.title)
             .y_desc(&self.y.title)
             .x_label_formatter(&|place| self.x.label(*place))
             .y_label_formatter(&|place| self.y.label(*place))
-            .label_style((FONT, LABEL))
-            .axis_desc_style((FONT, 16))
+            .label_style(font(LABEL))
+            .axis_desc_style(font(16))
             .draw()?;
         for series in &self.series {
             self.draw_series(&mut chart, series)?;
         }
         for note in &self.notes {
-            let style = (FONT, LABEL).into_font().color(&note.color);
+            let style = font(LABEL).into_font().color(&note.color);
             let style = style.pos(note.side.anchor());
             let at = (self.x.place(note.at.0), self.y.place(note.at.1));
             chart.draw_series([Text::new(note.text.clone(), at, style)])?;
@@ -315,29 +333,36 @@ impl Panel {
             });
         let color = series.color.mix(series.opacity);
         for part in parts {
-            let line = |width| LineSeries::new(part.iter().copied(), color.stroke_width(width));
+            let line =
+                |width| LineSeries::new(part.iter().copied(), color.stroke_width(stroke(width)));
             let dots = |radius: u32| {
                 let style = color.filled();
-                part.iter().map(move |&point| Circle::new(point, radius, style)).collect::<Vec<_>>()
+                part.iter()
+                    .map(move |&point| Circle::new(point, stroke(radius), style))
+                    .collect::<Vec<_>>()
             };
             match series.mark {
                 Mark::Line { width } => {
                     chart.draw_series(line(width))?;
                 }
                 Mark::Dashes { width } => {
-                    let style = color.stroke_width(width);
-                    chart.draw_series(DashedLineSeries::new(part.iter().copied(), 6, 5, style))?;
+                    let style = color.stroke_width(stroke(width));
+                    let dashes =
+                        DashedLineSeries::new(part.iter().copied(), stroke(6), stroke(5), style);
+                    chart.draw_series(dashes)?;
                 }
                 Mark::Dots { radius } => {
                     chart.draw_series(dots(radius))?;
                 }
                 Mark::Rings { radius } => {
-                    let style = color.stroke_width(2);
-                    chart.draw_series(part.iter().map(|&at| Circle::new(at, radius, style)))?;
+                    let style = color.stroke_width(stroke(2));
+                    let rings = part.iter().map(|&at| Circle::new(at, stroke(radius), style));
+                    chart.draw_series(rings)?;
                 }
                 Mark::Crosses { radius } => {
-                    let style = color.stroke_width(1);
-                    chart.draw_series(part.iter().map(|&at| Cross::new(at, radius, style)))?;
+                    let style = color.stroke_width(stroke(1));
+                    let crosses = part.iter().map(|&at| Cross::new(at, stroke(radius), style));
+                    chart.draw_series(crosses)?;
                 }
                 Mark::LineAndDots { width, radius } => {
                     chart.draw_series(line(width))?;
@@ -372,31 +397,32 @@ impl Entry {
     }
 
     fn draw(&self, area: &DrawingArea<SVGBackend, Shift>, x: i32, y: i32) -> Result<()> {
-        let ends = [(x, y), (x + 22, y)];
-        let middle = (x + 11, y);
+        let at = |dx: i32| (fine(x + dx), fine(y));
         match self.mark {
             Mark::Line { .. } | Mark::LineAndDots { .. } => {
-                area.draw(&PathElement::new(ends, self.color.stroke_width(4)))?;
+                area.draw(&PathElement::new([at(0), at(22)], self.color.stroke_width(stroke(4))))?;
             }
             Mark::Dashes { .. } => {
-                for begin in [x, x + 13] {
-                    let dash = [(begin, y), (begin + 8, y)];
-                    area.draw(&PathElement::new(dash, self.color.stroke_width(3)))?;
+                for begin in [0, 13] {
+                    let dash = [at(begin), at(begin + 8)];
+                    area.draw(&PathElement::new(dash, self.color.stroke_width(stroke(3))))?;
                 }
             }
             Mark::Dots { radius } => {
-                area.draw(&Circle::new(middle, radius.max(4), self.color.filled()))?;
+                area.draw(&Circle::new(at(11), stroke(radius.max(4)), self.color.filled()))?;
             }
             Mark::Rings { radius } => {
-                area.draw(&Circle::new(middle, radius.max(4), self.color.stroke_width(2)))?;
+                let style = self.color.stroke_width(stroke(2));
+                area.draw(&Circle::new(at(11), stroke(radius.max(4)), style))?;
             }
             Mark::Crosses { radius } => {
-                area.draw(&Cross::new(middle, radius.max(4), self.color.stroke_width(1)))?;
+                let style = self.color.stroke_width(stroke(1));
+                area.draw(&Cross::new(at(11), stroke(radius.max(4)), style))?;
             }
         }
-        let style = (FONT, LABEL).into_font().color(&BLACK);
+        let style = font(LABEL).into_font().color(&BLACK);
         let style = style.pos(Pos::new(HPos::Left, VPos::Center));
-        Ok(area.draw(&Text::new(self.text.clone(), (x + 29, y), style))?)
+        Ok(area.draw(&Text::new(self.text.clone(), at(29), style))?)
     }
 }
 
@@ -423,29 +449,32 @@ impl Figure {
 
     /// As SVG.
     pub fn svg(&self) -> Result<String> {
+        let (width, height) = self.size;
         let mut svg = String::new();
         {
-            let root = SVGBackend::with_string(&mut svg, self.size).into_drawing_area();
+            let root = SVGBackend::with_string(&mut svg, (stroke(width), stroke(height)))
+                .into_drawing_area();
             root.fill(&WHITE)?;
             let top = self.draw_top(&root)?;
             let columns = self.columns.clamp(1, self.panels.len().max(1));
             let rows = self.panels.len().div_ceil(columns).max(1);
-            let areas = root.split_vertically(top).1.split_evenly((rows, columns));
+            let areas = root.split_vertically(fine(top)).1.split_evenly((rows, columns));
             for (panel, area) in self.panels.iter().zip(&areas) {
                 panel.draw(area)?;
             }
             root.present()?;
         }
-        Ok(svg)
+        let drawn = format!("width=\"{}\" height=\"{}\"", stroke(width), stroke(height));
+        Ok(svg.replacen(&drawn, &format!("width=\"{width}\" height=\"{height}\""), 1))
     }
 
     /// Caption and legend; gives the height that they take.
     fn draw_top(&self, area: &DrawingArea<SVGBackend, Shift>) -> Result<i32> {
         let mut y = 18;
         if !self.caption.is_empty() {
-            let style = (FONT, LABEL).into_font().color(&BLACK.mix(0.7));
+            let style = font(LABEL).into_font().color(&BLACK.mix(0.7));
             let style = style.pos(Pos::new(HPos::Left, VPos::Center));
-            area.draw(&Text::new(self.caption.clone(), (24, y), style))?;
+            area.draw(&Text::new(self.caption.clone(), (fine(24), fine(y)), style))?;
             y += LEGEND_LINE;
         }
         let mut x = 24;
