@@ -31,6 +31,7 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("those tests had every instruction set", instruction_sets),
         Step::new("C libraries, and the hello examples", hello),
         Step::new("demo: one hash for any number of threads", demo),
+        Step::new("demo: every experiment in small", experiments),
     ]
 }
 
@@ -106,6 +107,18 @@ fn demo(sh: &Shell) -> Result<()> {
     let (one, two) = (one?, two?);
     ensure!(one == two, "one thread ends with {one}, two with {two}");
     println!("hashes, with one thread and with two: {one}");
+    Ok(())
+}
+
+/// All of them from the beginning, on the built-in digits. Which claims hold with so few runs is not asked.
+fn experiments(sh: &Shell) -> Result<()> {
+    let out = target_dir().join("demo").join("experiments");
+    sh.remove_path(&out)?;
+    cmd!(sh, "cargo demo all --quick --data c_examples/mnist/data --out {out}").run()?;
+    let report = fs::read_to_string(out.join("report.html"))?;
+    for name in ["surface", "gdvariants", "sweep", "curves", "size", "lrsize", "grid", "pbt"] {
+        ensure!(report.contains(&format!("id=\"{name}\"")), "{name} is not in the report");
+    }
     Ok(())
 }
 

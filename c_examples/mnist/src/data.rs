@@ -8,7 +8,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
-use sha2::{Digest as _, Sha256};
 
 use crate::ffi::{Digits, File, View};
 
@@ -56,14 +55,6 @@ impl Data {
         ensure!(count < all, "{count} held-out digits leave none of the {all} training digits");
         self.hold_out = count;
         Ok(self)
-    }
-
-    /// Tells these training digits from others.
-    pub fn fingerprint(&self) -> u64 {
-        let train = self.train();
-        let hash =
-            Sha256::new().chain_update(train.pixels()).chain_update(train.labels()).finalize();
-        u64::from_be_bytes(hash[..8].try_into().expect("a hash of 32 bytes"))
     }
 }
 

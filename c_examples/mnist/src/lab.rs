@@ -7,6 +7,7 @@
 mod journal;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -18,11 +19,12 @@ use rayon::iter::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::data::{self, Data};
 use crate::ffi::{self, OptimizerSettings, Settings, Threads, Trainer, View};
 use crate::optimizer::{Model, Optimizer, Preset};
-use crate::output;
+use crate::{output, plot};
 use journal::Journal;
 
 /// Where `cargo demo fetch` puts the full data set.
@@ -65,11 +67,10 @@ impl Options {
     }
 }
 
-/// What a folder's results were made with: `setup.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What the results of an experiment were made with; in a file beside its table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Setup {
-    pub version: String,
     pub quick: bool,
     pub preset: String,
     pub model: String,
@@ -77,39 +78,41 @@ pub struct Setup {
     pub threads: usize,
     pub digits: usize,
     pub validation: usize,
-    pub instruction_set: String,
+    pub kernels: String,
 }
 
 impl Setup {
-    const NAME: &str = "setup.json";
-
-    /// Of the last experiment in the folder.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(Self::NAME);
-        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        serde_json::from_slice(&text).with_context(|| path.display().to_string())
+    /// Where it is, for a table.
+    fn path(csv: &Path) -> PathBuf {
+        csv.with_extension("setup.json")
     }
 
-    /// As a sentence.
+    /// Of this table; none where nothing was trained.
+    pub fn read(csv: &Path) -> Result<Option<Self>> {
+        let path = Self::path(csv);
+        let name = || path.display().to_string();
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).with_context(name),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(name),
+        }
+    }
+
+    /// In a line.
     pub fn words(&self) -> String {
         format!(
-            "gradstep {}, {} kernels; network {}, preset {}, seed {}; {} digits to learn from and {} for validation; {} at a time{}.",
-            self.version,
-            self.instruction_set,
-            self.model,
+            "{}Preset {}, network {}, seed {}; {} digits to learn from and {} for validation; {} at a time, {} kernels.",
+            if self.quick { "The quick version, with fewer and shorter runs. " } else { "" },
             self.preset,
+            self.model,
             self.seed,
-            self.digits,
-            self.validation,
+            plot::number(self.digits as f64),
+            plot::number(self.validation as f64),
             match self.threads {
                 1 => "one run".to_owned(),
                 threads => format!("{threads} runs"),
             },
-            if self.quick {
-                ". This is the quick version, with fewer and shorter runs"
-            } else {
-                ""
-            },
+            self.kernels,
         )
     }
 }
@@ -145,8 +148,9 @@ pub struct Lab {
     options: Options,
     out: PathBuf,
     data: Data,
-    /// Tells one set of digits from another in the journal's keys.
+    /// Part of the journal's keys.
     fingerprint: u64,
+    setup: Setup,
     pool: rayon::ThreadPool,
     journal: Journal,
 }
@@ -188,7 +192,6 @@ impl Lab {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.context("--threads")?;
         let setup = Setup {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             quick: options.quick,
             preset: options.preset.key().to_owned(),
             model: options.model.key().to_owned(),
@@ -196,10 +199,8 @@ impl Lab {
             threads: pool.current_num_threads(),
             digits: count - held_out,
             validation: held_out,
-            instruction_set: ffi::backend(),
+            kernels: ffi::backend(),
         };
-        let journal = Journal::open(&out.join("journal.jsonl"))?;
-        output::write(&out.join(Setup::NAME), &serde_json::to_vec_pretty(&setup)?)?;
         output::say(format_args!(
             "{}\ndigits: {}; results: {}",
             setup.words(),
@@ -209,7 +210,26 @@ impl Lab {
             },
             out.display(),
         ));
-        Ok(Self { fingerprint: data.fingerprint(), options, out, data, pool, journal })
+        let journal = Journal::open(&out.join("journal.jsonl"))?;
+        let mut lab = Self { options, out, data, fingerprint: 0, setup, pool, journal };
+        lab.fingerprint = lab.fingerprint()?;
+        Ok(lab)
+    }
+
+    /// Of the digits, and of what some steps of each optimizer make of them: so that the journal does not take results of
+    /// other code, or of other digits, for its own.
+    fn fingerprint(&self) -> Result<u64> {
+        let mut hash = Sha256::new();
+        hash.update(self.train().pixels());
+        hash.update(self.train().labels());
+        let preset = self.options.preset;
+        for optimizer in Optimizer::ALL.into_iter().filter(|optimizer| optimizer.is_in(preset)) {
+            let settings = Settings { model: 0, ..self.settings(optimizer.settings(preset, 0.01)) };
+            let mut trainer = Trainer::new(self.train(), settings, Threads::Caller)?;
+            trainer.steps(3, &mut |_| true)?;
+            hash.update(trainer.hash().to_be_bytes());
+        }
+        Ok(u64::from_be_bytes(hash.finalize()[..8].try_into().expect("a hash of 32 bytes")))
     }
 
     /// As on the command line.
@@ -255,8 +275,7 @@ impl Lab {
         let o = &s.optimizer;
         let optimizer = Optimizer::ALL.iter().find(|one| **one as i32 == o.kind);
         let mut text = format!(
-            "gradstep {} digits {:016x} {model} seed {} batch {} {} preset {} lr {:e}",
-            env!("CARGO_PKG_VERSION"),
+            "{:016x} {model} seed {} batch {} {} preset {} lr {:e}",
             self.fingerprint,
             s.seed,
             s.batch_size,
@@ -345,13 +364,15 @@ impl Lab {
         Trainer::new(self.train(), settings, ticket.threads)
     }
 
-    /// Writes a table, one row for each item.
+    /// Writes a table, one row for each item, and beside it what it was made with.
     pub fn write_csv<R: Serialize>(
         &self,
         name: &str,
         rows: impl IntoIterator<Item = R>,
     ) -> Result<()> {
-        write_csv(&self.out.join(name), rows)
+        let path = self.out.join(name);
+        write_csv(&path, rows)?;
+        output::write(&Setup::path(&path), &serde_json::to_vec_pretty(&self.setup)?)
     }
 }
 

@@ -101,7 +101,9 @@ fn gradient_descent_in_three_forms() {
     let out = folder("gdvariants");
     let output = run("gdvariants", &out);
     assert_good(&output);
-    for name in ["gdvariants.svg", "gdvariants.png", "gdvariants-epochs.csv", "setup.json"] {
+    for name in
+        ["gdvariants.svg", "gdvariants.png", "gdvariants-epochs.csv", "gdvariants.setup.json"]
+    {
         assert!(out.join(name).exists(), "{name}");
     }
     assert_eq!(table(&out.join("gdvariants.csv")).len(), 5 + 100 + 5_000);

@@ -69,7 +69,10 @@ pub fn perform(
 ) -> Result<()> {
     lab::stop_on_ctrl_c()?;
     run(&Lab::new(options.clone())?)?;
-    output::say(format_args!("\n{}", show(&options.out())?.text()));
+    let section = show(&options.out())?;
+    output::say(format_args!("\n{}", section.text()));
+    let stems: Vec<_> = section.pictures.iter().map(|picture| picture.stem).collect();
+    output::say(format_args!("wrote {} to {}", stems.join(", "), options.out().display()));
     Ok(())
 }
 

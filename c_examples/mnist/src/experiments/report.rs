@@ -67,8 +67,7 @@ pub fn gallery(
     output::prepare(target)?;
     let mut text = format!(
         "# Gallery\n\nThe experiments of three articles, made again with gradstep's kernels. This page and its pictures are made by\n\n\
-         ```sh\ncargo demo fetch\ncargo demo all\ncargo demo report --gallery c_examples/mnist/gallery\n```\n\n{}\n\n{}\n",
-        Setup::read(dir)?.words(),
+         ```sh\ncargo demo fetch\ncargo demo all\ncargo demo report --gallery c_examples/mnist/gallery\n```\n\n{}\n",
         summary(sections).replace('\n', "  \n"),
     );
     for (experiment, section) in sections {
@@ -92,7 +91,10 @@ pub fn gallery(
             let cells = [&check.claim, &check.measured].map(|cell| cell.replace('|', "\\|"));
             text += &format!("| {} | {} | {} |\n", cells[0], cells[1], verdict(check).1);
         }
-        text += &format!("\n```sh\ncargo demo {}\n```\n", experiment.name);
+        let setup = Setup::read(&dir.join(experiment.csv))?;
+        let words = setup.map_or_else(String::new, |setup| setup.words());
+        text += format!("\n`cargo demo {}` {words}", experiment.name).trim_end();
+        text.push('\n');
     }
     output::write(&target.join("README.md"), text.as_bytes())
 }
@@ -131,7 +133,6 @@ pub fn summary(sections: &[(&'static Experiment, Section)]) -> String {
 }
 
 fn page(dir: &Path, sections: &[(&'static Experiment, Section)]) -> Result<Markup> {
-    let setup = Setup::read(dir)?;
     let parts: Vec<Markup> = sections
         .iter()
         .map(|(experiment, section)| part(dir, experiment, section))
@@ -154,7 +155,6 @@ fn page(dir: &Path, sections: &[(&'static Experiment, Section)]) -> Result<Marku
                      learning project”), made again with gradstep's kernels. Everything here was drawn from the CSV files of \
                      one folder."
                 }
-                p { (setup.words()) }
                 p { @for (index, line) in summary.lines().enumerate() { @if index > 0 { br; } (line) } }
                 nav {
                     ul {
@@ -172,6 +172,7 @@ fn page(dir: &Path, sections: &[(&'static Experiment, Section)]) -> Result<Marku
 fn part(dir: &Path, experiment: &Experiment, section: &Section) -> Result<Markup> {
     let pictures: Vec<Markup> =
         section.pictures.iter().map(|picture| draw(dir, picture)).collect::<Result<_>>()?;
+    let setup = Setup::read(&dir.join(experiment.csv))?;
     Ok(html! {
         section id=(experiment.name) {
             h2 { (section.title) }
@@ -181,7 +182,7 @@ fn part(dir: &Path, experiment: &Experiment, section: &Section) -> Result<Markup
             p { b { "Measured. " } (section.measured) }
             (table(&section.table))
             ul.checks { @for check in &section.checks { (claim(check)) } }
-            p { code { "cargo demo " (experiment.name) } }
+            p { code { "cargo demo " (experiment.name) } @if let Some(setup) = setup { " " (setup.words()) } }
         }
     })
 }
