@@ -46,6 +46,10 @@ double surface_at(int32_t kind, double x, double y, double slope[2]) {
         slope[0] = 1.0;
         slope[1] = 0.0;
         return x;
+    case SURFACE_RARE:
+        slope[0] = 1.0;
+        slope[1] = 1.0;
+        return x + y;
     default:
         slope[0] = slope[1] = (double)NAN;
         return (double)NAN;
@@ -54,7 +58,7 @@ double surface_at(int32_t kind, double x, double y, double slope[2]) {
 
 bool surface_walk(int32_t kind, optimizer_settings settings, const float start[2], size_t steps, float *path,
                   failure *why) {
-    if (kind < SURFACE_BEALE || kind > SURFACE_SLOPE) {
+    if (kind < SURFACE_BEALE || kind > SURFACE_RARE) {
         return fail(why, "surface: no such function: %ld", (long)kind);
     }
     float point[2] = {start[0], start[1]};
@@ -70,6 +74,9 @@ bool surface_walk(int32_t kind, optimizer_settings settings, const float start[2
     for (size_t step = 1; good && step <= steps; step++) {
         double slope[2];
         surface_at(kind, (double)point[0], (double)point[1], slope);
+        if (kind == SURFACE_RARE && step % SURFACE_RARE_PERIOD != 0) {
+            slope[1] = 0.0;
+        }
         const float before[2] = {point[0], point[1]};
         for (size_t i = 0; i < 2; i++) {
             gradient[i] = (float)slope[i];

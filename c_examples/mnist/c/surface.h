@@ -40,8 +40,15 @@ typedef enum {
     /* x^2: the textbook's example for the size of the learning rate; minimum 0 at x = 0. */
     SURFACE_SQUARE,
     /* x: the gradient is (1, 0) everywhere. */
-    SURFACE_SLOPE
+    SURFACE_SLOPE,
+    /*
+     * x + y, as sparse data have it: every example tells of x, one in SURFACE_RARE_PERIOD of y. The gradient is (1, 1),
+     * but on a path the derivative by y is 0 at all other steps.
+     */
+    SURFACE_RARE
 } surface_kind;
+
+enum { SURFACE_RARE_PERIOD = 20 };
 
 /* The value at (x, y), and in `slope` the derivatives by x and y; NaN for a kind that does not exist. */
 double surface_at(int32_t kind, double x, double y, double slope[2]);

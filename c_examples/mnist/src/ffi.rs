@@ -463,6 +463,7 @@ pub enum Surface {
     Bowl,
     Square,
     Slope,
+    Rare,
 }
 
 impl Surface {

@@ -232,6 +232,12 @@ const SLOPE_STEPS: usize = 100;
 pub const SLOPE_RATE: f64 = 0.01;
 const SLOPE_ADADELTA_EPS: f64 = 1e-6;
 
+/// In the table of paths, like the slope.
+pub const RARE: &str = "rare";
+/// `SURFACE_RARE_PERIOD` on the C side.
+pub const RARE_PERIOD: usize = 20;
+const RARE_STEPS: usize = 20 * RARE_PERIOD;
+
 /// Of gradient descent on x^2.
 pub const SQUARE_RATES: [f64; 4] = [0.001, 0.1, 0.9, 1.05];
 const SQUARE_STEPS: usize = 50;
@@ -308,11 +314,14 @@ pub fn compute(dir: &Path) -> Result<()> {
             append(course.key, course.surface, optimizer, &course.walk(optimizer)?);
         }
     }
-    let slope = ffi::Surface::Slope;
-    for optimizer in Optimizer::SEVEN {
-        let rate = if optimizer == Optimizer::AdaDelta { 1.0 } else { SLOPE_RATE };
-        let settings = settings(optimizer, rate, SLOPE_ADADELTA_EPS);
-        append(SLOPE, slope, optimizer, &slope.walk(settings, [0.0, 0.0], SLOPE_STEPS)?);
+    let slopes =
+        [(SLOPE, ffi::Surface::Slope, SLOPE_STEPS), (RARE, ffi::Surface::Rare, RARE_STEPS)];
+    for (key, slope, steps) in slopes {
+        for optimizer in Optimizer::SEVEN {
+            let rate = if optimizer == Optimizer::AdaDelta { 1.0 } else { SLOPE_RATE };
+            let settings = settings(optimizer, rate, SLOPE_ADADELTA_EPS);
+            append(key, slope, optimizer, &slope.walk(settings, [0.0, 0.0], steps)?);
+        }
     }
     write_csv(&dir.join("surface.csv"), rows)?;
 

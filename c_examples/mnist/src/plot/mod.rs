@@ -555,7 +555,9 @@ pub fn number(value: f64) -> String {
     let short = if value.abs() >= 1e-4 || value == 0.0 {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
-        format!("{value:.0e}")
+        let text = format!("{value:.2e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
     };
     let (sign, rest) = short.strip_prefix('-').map_or(("", short.as_str()), |rest| ("−", rest));
     let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(a, b)| (a, Some(b)));
@@ -610,6 +612,7 @@ mod tests {
             (12_345.0, "12,345"),
             (-1_000.0, "−1,000"),
             (0.000_02, "2e-5"),
+            (0.000_022_7, "2.27e-5"),
         ];
         assert_eq!(rounded(0.014_677_992), "0.0147");
         for (value, expected) in cases {

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{COURSES, Course, FAR, Goal, NEAR, RateRow, Row, SLOPE, SLOPE_RATE, SQUARE_RATES};
+use super::{
+    COURSES, Course, FAR, Goal, NEAR, RARE, RARE_PERIOD, RateRow, Row, SLOPE, SLOPE_RATE,
+    SQUARE_RATES,
+};
 use crate::experiments::{Check, Picture, Section, Table};
 use crate::ffi;
 use crate::lab::read_csv;
@@ -198,6 +201,7 @@ impl Descent {
 pub fn show(dir: &Path) -> Result<Section> {
     let rows: Vec<Row> = read_csv(&dir.join("surface.csv"))?;
     let slope = Walk::seven(&rows, SLOPE)?;
+    let rare = Walk::seven(&rows, RARE)?;
     let all: Vec<Walks> =
         COURSES.iter().map(|course| Walks::read(&rows, course)).collect::<Result<_>>()?;
     let descents = Descent::all(&read_csv::<RateRow>(&dir.join("surface-rates.csv"))?)?;
@@ -235,12 +239,12 @@ pub fn show(dir: &Path) -> Result<Section> {
         pictures,
         article: "Christopher: momentum reaches a terminal velocity of 1 / (1 − β) times gradient descent's steps, 10 for β = 0.9; Nesterov's \
             gradient, measured ahead, oscillates less and is faster; AdaGrad points towards the optimum early on but often stops too early, \
-            which RMSProp mends; Adam's bias correction matters in the first steps. Both he and Doshi: a rate that is too small crawls, one \
+            which RMSProp mends, and suits sparse data; Adam's bias correction matters in the first steps. Both he and Doshi: a rate that is too small crawls, one \
             that is too large diverges; AdaDelta does not stall as AdaGrad does."
             .into(),
         measured: measured(&all, &slope),
         table: table(&all),
-        checks: checks(&all, &slope, &descents)?,
+        checks: checks(&all, &slope, &rare, &descents)?,
     })
 }
 
@@ -295,7 +299,12 @@ fn list(optimizers: &[Optimizer], figure: impl Fn(Optimizer) -> String) -> Strin
     parts.join(", ")
 }
 
-fn checks(all: &[Walks], slope: &[Walk], descents: &[Descent]) -> Result<Vec<Check>> {
+fn checks(
+    all: &[Walks],
+    slope: &[Walk],
+    rare: &[Walk],
+    descents: &[Descent],
+) -> Result<Vec<Check>> {
     use Optimizer::{AdaDelta, AdaGrad, Adam, Momentum, Nesterov, RmsProp, Sgd};
     const SEVEN: [Optimizer; 7] = Optimizer::SEVEN;
 
@@ -441,6 +450,8 @@ fn checks(all: &[Walks], slope: &[Walk], descents: &[Descent]) -> Result<Vec<Che
         kept(AdaGrad) < 0.5 && kept(RmsProp) > 0.5 && kept(AdaDelta) > 0.5,
     ));
 
+    checks.push(sparse(rare));
+
     let first = |walks: &Walks, one: Optimizer| {
         let [before, after] = [walks.of(one).points[0], walks.of(one).points[1]];
         let rate = walks.course.rates[one as usize];
@@ -474,6 +485,32 @@ fn checks(all: &[Walks], slope: &[Walk], descents: &[Descent]) -> Result<Vec<Che
             && off(Adam).is_none(),
     ));
     Ok(checks)
+}
+
+/// What sparse data gain from an optimizer.
+fn sparse(rare: &[Walk]) -> Check {
+    // How far the rare one moves from one of its examples to the next, in multiples of the frequent one's way per example.
+    let gain = |one: Optimizer| {
+        let points = &rare[one as usize].points;
+        let end = points.len() - 2; // before the last step, which has the rare feature again
+        let [x, y] = [0, 1].map(|i| points[end][i] - points[end - RARE_PERIOD][i]);
+        y * RARE_PERIOD as f64 / x
+    };
+    let expected = (RARE_PERIOD as f64).sqrt();
+    let steps = RARE_PERIOD * (rare[0].points.len() / RARE_PERIOD);
+    let plain = [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Nesterov];
+    Check::new(
+        format!(
+            "AdaGrad helps sparse features: with each of its examples, one of {RARE_PERIOD}, a rare feature moves √{RARE_PERIOD} = \
+             {expected:.1} times as far as one that all examples have; with gradient descent and momentum no further"
+        ),
+        format!(
+            "after {steps} steps: {}",
+            list(&Optimizer::SEVEN, |one| format!("{:.2}", gain(one)))
+        ),
+        (gain(Optimizer::AdaGrad) / expected - 1.0).abs() < 0.1
+            && plain.iter().all(|&one| gain(one) < 1.05),
+    )
 }
 
 /// A line through points.
