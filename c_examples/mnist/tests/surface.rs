@@ -229,7 +229,7 @@ fn the_same_bytes_each_time() {
         assert!(!once.is_empty() && once == twice, "{name}");
     }
     let paths = fs::read_to_string(folders[0].join("surface.csv")).unwrap();
-    let rows = COURSES.iter().map(|course| 7 * (course.steps + 1)).sum::<usize>() + 7 * 101;
+    let rows = COURSES.iter().map(|course| 7 * (course.steps + 1)).sum::<usize>() + 7 * (101 + 401);
     assert_eq!(paths.lines().count(), 1 + rows);
 }
 
