@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::experiments::{Options, grid, lrsize, size, sweep};
+use crate::lab;
 use crate::optimizer::{Model, Optimizer, Preset};
-use crate::{experiments, lab};
 
 /// Train a small C network on handwritten digits with gradstep's optimizers.
 ///
@@ -55,17 +56,17 @@ pub enum Command {
     /// Gradient descent with the whole set, one digit or some for each update
     Gdvariants(lab::Options),
     /// Learning rates of six optimizers: 48 each, to 97 % training accuracy
-    Sweep(experiments::sweep::Options),
+    Sweep(Options<sweep::Part>),
     /// Accuracy over time, each optimizer at its best rate of the sweep
     Curves(lab::Options),
     /// Networks of 1 to 10 times the size: time to 96 %, time of a step, time of the optimizer's kernel
-    Size(experiments::size::Options),
+    Size(Options<size::Part>),
     /// Learning rates of networks of 1 to 10 times the size
-    Lrsize(experiments::lrsize::Options),
+    Lrsize(Options<lrsize::Part>),
     /// The validation accuracy of 48 learning rates
-    Grid(experiments::grid::Options),
+    Grid(Options<grid::Search>),
     /// Population based training of the learning rate, next to grid search
-    Pbt(experiments::pbt::Options),
+    Pbt(Options<grid::Search>),
     /// Every experiment, and the report
     All(lab::Options),
     /// One HTML page of all experiments that have been run

@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 
+use crate::optimizer::Model;
 use gradstep as _; // its C symbols are what `c/optimizer.c` calls
 
 /// `failure` of `c/failure.h`.
@@ -105,6 +106,22 @@ pub struct Settings {
     pub batch_size: usize,
     pub optimizer: OptimizerSettings,
     pub decay_steps: u64,
+}
+
+impl Settings {
+    /// The network in its usual widths, batches of 100, and a constant rate.
+    pub fn usual(model: Model, seed: u64, optimizer: OptimizerSettings) -> Self {
+        Self {
+            model: model as i32,
+            conv1: 4,
+            conv2: 8,
+            hidden: 18,
+            seed,
+            batch_size: 100,
+            optimizer,
+            decay_steps: 0,
+        }
+    }
 }
 
 type Body = unsafe extern "C" fn(*mut c_void, usize);

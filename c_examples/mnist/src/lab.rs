@@ -224,7 +224,8 @@ impl Lab {
         hash.update(self.train().labels());
         let preset = self.options.preset;
         for optimizer in Optimizer::ALL.into_iter().filter(|optimizer| optimizer.is_in(preset)) {
-            let settings = Settings { model: 0, ..self.settings(optimizer.settings(preset, 0.01)) };
+            let optimizer = optimizer.settings(preset, 0.01);
+            let settings = Settings::usual(Model::Lenet, self.options.seed, optimizer);
             let mut trainer = Trainer::new(self.train(), settings, Threads::Caller)?;
             trainer.steps(3, &mut |_| true)?;
             hash.update(trainer.hash().to_be_bytes());
@@ -254,16 +255,7 @@ impl Lab {
 
     /// The network of the options, its usual widths, and batches of 100.
     pub fn settings(&self, optimizer: OptimizerSettings) -> Settings {
-        Settings {
-            model: self.options.model as i32,
-            conv1: 4,
-            conv2: 8,
-            hidden: 18,
-            seed: self.options.seed,
-            batch_size: 100,
-            optimizer,
-            decay_steps: 0,
-        }
+        Settings::usual(self.options.model, self.options.seed, optimizer)
     }
 
     /// A key's part that says how a network is trained, and on what.
@@ -295,31 +287,23 @@ impl Lab {
     }
 
     /// The results of all jobs, in their order: from the journal, and from `work` for those that are not there yet.
-    pub fn run<T, R>(
+    pub fn run<T: Sync, R: Serialize + DeserializeOwned + Send>(
         &self,
         title: &str,
         jobs: &[Job<T>],
         work: impl Fn(&T, &Ticket<'_>) -> Result<R> + Sync,
-    ) -> Result<Vec<R>>
-    where
-        T: Sync,
-        R: Serialize + DeserializeOwned + Send,
-    {
+    ) -> Result<Vec<R>> {
         self.run_on(Cores::All, title, jobs, work)
     }
 
     /// The same, for jobs whose times matter.
-    pub fn run_on<T, R>(
+    pub fn run_on<T: Sync, R: Serialize + DeserializeOwned + Send>(
         &self,
         cores: Cores,
         title: &str,
         jobs: &[Job<T>],
         work: impl Fn(&T, &Ticket<'_>) -> Result<R> + Sync,
-    ) -> Result<Vec<R>>
-    where
-        T: Sync,
-        R: Serialize + DeserializeOwned + Send,
-    {
+    ) -> Result<Vec<R>> {
         let mut seen = std::collections::HashSet::new();
         let pending: Vec<&Job<T>> = jobs
             .iter()
@@ -395,6 +379,11 @@ pub fn read_csv<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
         .with_context(name)?;
     ensure!(!rows.is_empty(), "{}: an empty table", name());
     Ok(rows)
+}
+
+/// A table that is part of the program.
+pub fn parse_csv<R: DeserializeOwned>(text: &str) -> Result<Vec<R>> {
+    Ok(csv::Reader::from_reader(text.as_bytes()).into_deserialize().collect::<Result<_, _>>()?)
 }
 
 /// What a run has to do with the world: it tells how far it is, and hears whether it is to stop. The threads of a run may

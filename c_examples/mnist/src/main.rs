@@ -36,19 +36,19 @@ fn dispatch(arguments: Arguments) -> Result<()> {
         Some(Command::Curves(options)) => perform(&options, curves::run, curves::show),
         Some(Command::Surface(options)) => perform(&options, surface::run, surface::show),
         Some(Command::Sweep(options)) => {
-            perform(&options.lab, |lab| sweep::run(lab, &options.part), sweep::show)
+            perform(&options.lab, |lab| sweep::run(lab, &options.own), sweep::show)
         }
         Some(Command::Size(options)) => {
-            perform(&options.lab, |lab| size::run(lab, &options.part), size::show)
+            perform(&options.lab, |lab| size::run(lab, &options.own), size::show)
         }
         Some(Command::Lrsize(options)) => {
-            perform(&options.lab, |lab| lrsize::run(lab, &options.part), lrsize::show)
+            perform(&options.lab, |lab| lrsize::run(lab, &options.own), lrsize::show)
         }
         Some(Command::Grid(options)) => {
-            perform(&options.lab, |lab| grid::run(lab, options.search), grid::show)
+            perform(&options.lab, |lab| grid::run(lab, options.own), grid::show)
         }
         Some(Command::Pbt(options)) => {
-            perform(&options.lab, |lab| pbt::run(lab, options.search), pbt::show)
+            perform(&options.lab, |lab| pbt::run(lab, options.own), pbt::show)
         }
         Some(Command::Subset { data, dir }) => fetch::subset(&data, &dir),
     }

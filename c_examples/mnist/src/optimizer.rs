@@ -34,15 +34,7 @@ impl Optimizer {
     ];
 
     /// The seven that the demo compares.
-    pub const SEVEN: [Optimizer; 7] = [
-        Optimizer::Sgd,
-        Optimizer::Momentum,
-        Optimizer::Nesterov,
-        Optimizer::AdaGrad,
-        Optimizer::RmsProp,
-        Optimizer::AdaDelta,
-        Optimizer::Adam,
-    ];
+    pub const SEVEN: [Optimizer; 7] = *Self::ALL.first_chunk().expect("there are eight");
 
     /// As people write it.
     pub fn name(self) -> &'static str {
@@ -139,26 +131,12 @@ pub enum Preset {
 
 impl Preset {
     fn of_gradstep(self) -> gradstep::Preset {
-        match self {
-            Preset::Torch => gradstep::Preset::Torch,
-            Preset::Keras => gradstep::Preset::Keras,
-            Preset::Optax => gradstep::Preset::Optax,
-            Preset::Article1 => gradstep::Preset::Article1,
-            Preset::Article2 => gradstep::Preset::Article2,
-            Preset::Tf1 => gradstep::Preset::Tf1,
-        }
+        gradstep::Preset::ALL[self as usize] // in the order of their numbers
     }
 
     /// On the command line and in tables.
     pub fn key(self) -> &'static str {
-        match self {
-            Preset::Torch => "torch",
-            Preset::Keras => "keras",
-            Preset::Optax => "optax",
-            Preset::Article1 => "article1",
-            Preset::Article2 => "article2",
-            Preset::Tf1 => "tf1",
-        }
+        self.of_gradstep().name()
     }
 }
 

@@ -89,17 +89,12 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
     let steps = steps_per_epoch * options.epochs();
     let lr = options.lr.unwrap_or(optimizer.default_lr(options.model));
     let settings = Settings {
-        model: options.model as i32,
-        conv1: 4,
-        conv2: 8,
-        hidden: 18,
-        seed: options.seed,
         batch_size,
-        optimizer: optimizer.settings(options.preset, lr),
         decay_steps: match options.schedule {
             Schedule::Linear => steps as u64,
             Schedule::Constant => 0,
         },
+        ..Settings::usual(options.model, options.seed, optimizer.settings(options.preset, lr))
     };
     let preset = options.preset.key().to_owned();
     let mut trainer = Trainer::new(data.train(), settings, Threads::Pool)

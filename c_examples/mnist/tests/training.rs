@@ -6,7 +6,7 @@ use clap::Parser as _;
 use mnist::cli::Arguments;
 use mnist::data::{self, Data};
 use mnist::ffi;
-use mnist::optimizer::{Optimizer, Preset};
+use mnist::optimizer::{Model, Optimizer, Preset};
 use mnist::run::{Run, run_all};
 
 /// The instruction set is the whole process's, so one test at a time may train.
@@ -171,16 +171,7 @@ fn trainer(data: &Data, lr: f64) -> ffi::Trainer<'_> {
 }
 
 fn settings(optimizer: ffi::OptimizerSettings) -> ffi::Settings {
-    ffi::Settings {
-        model: 0,
-        conv1: 4,
-        conv2: 8,
-        hidden: 18,
-        seed: 1,
-        batch_size: 100,
-        optimizer,
-        decay_steps: 0,
-    }
+    ffi::Settings::usual(Model::Lenet, 1, optimizer)
 }
 
 #[test]

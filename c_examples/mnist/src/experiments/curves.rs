@@ -1,16 +1,15 @@
 //! How accuracy grows over time: each optimizer at its best rate of the sweep.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::goal::WINDOW;
+use super::goal::Window;
 use super::sweep::{self, Contender};
 use super::{Check, Picture, Section, Table};
-use crate::lab::{Job, Lab, Ticket, read_csv};
+use crate::lab::{Job, Lab, Ticket, parse_csv, read_csv};
 use crate::plot::{self, Axis, Entry, Figure, Mark, Panel, Scale, Series};
 
 /// Five epochs of 55,000 digits.
@@ -64,17 +63,14 @@ fn validate(
 ) -> Result<Vec<Row>> {
     let settings = lab.settings(one.settings(lab.options().preset, lr));
     let mut trainer = lab.trainer(settings, ticket)?;
-    let mut window = VecDeque::new();
+    let mut window = Window::default();
     let mut rows = Vec::new();
     let (mut step, mut secs) = (0, 0.0);
     while step < steps {
         let count = if step < FINE_UNTIL { FINE } else { COARSE }.min(steps - step);
         let start = Instant::now();
         trainer.steps(count, &mut |batch| {
-            if window.len() == WINDOW {
-                window.pop_front();
-            }
-            window.push_back(batch.accuracy);
+            window.push(batch.accuracy);
             true
         })?;
         secs += start.elapsed().as_secs_f64();
@@ -84,7 +80,7 @@ fn validate(
             lr,
             step,
             secs,
-            train_acc: window.iter().sum::<f64>() / window.len() as f64,
+            train_acc: window.mean(),
             val_acc: trainer.evaluate(lab.validation()).accuracy,
         });
         ticket.advance(count)?;
@@ -208,9 +204,7 @@ fn draw(curves: &[Curve]) -> Result<Figure> {
         Axis::new("steps of 100 digits (logarithmic)", Scale::Log, FINE as f64, last),
         Axis::holding("validation digits misread (%, logarithmic)", Scale::Log, rows().map(error)),
     );
-    let text = include_str!("../../published/trace.csv");
-    let published: Vec<Published> =
-        csv::Reader::from_reader(text.as_bytes()).into_deserialize().collect::<Result<_, _>>()?;
+    let published: Vec<Published> = parse_csv(include_str!("../../published/trace.csv"))?;
     let end = published.iter().map(|row| row.secs).fold(0.0, f64::max);
     let mut article = Panel::new(
         "Published",

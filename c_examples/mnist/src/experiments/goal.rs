@@ -11,7 +11,7 @@ use crate::ffi::{Threads, Trainer};
 use crate::lab::Ticket;
 
 /// The accuracy is the mean over so many batches: those just trained on, before their steps.
-pub const WINDOW: usize = 10;
+const WINDOW: usize = 10;
 /// Below this accuracy at step [`STUCK_AT`] a network does no better than guessing, and will not.
 const STUCK: f64 = 0.15;
 const STUCK_AT: u64 = 300;
@@ -72,7 +72,7 @@ pub struct Outcome {
 
 /// Trains until the goal is reached or out of reach.
 pub fn train_until(trainer: &mut Trainer<'_>, goal: Goal, ticket: &Ticket<'_>) -> Result<Outcome> {
-    let mut window = VecDeque::with_capacity(WINDOW);
+    let mut window = Window::default();
     let mut status = Status::Cap;
     let (mut times, mut optimizer_times) = (Vec::new(), Vec::new());
     let mut outcome = Ok(());
@@ -86,15 +86,12 @@ pub fn train_until(trainer: &mut Trainer<'_>, goal: Goal, ticket: &Ticket<'_>) -
         steps = batch.step;
         optimizer_times.push(batch.optimizer_seconds - optimizer_seconds);
         optimizer_seconds = batch.optimizer_seconds;
-        if window.len() == WINDOW {
-            window.pop_front();
-        }
-        window.push_back(batch.accuracy);
-        accuracy = window.iter().sum::<f64>() / window.len() as f64;
+        window.push(batch.accuracy);
+        accuracy = window.mean();
         outcome = ticket.advance(1);
         if batch.loss.is_nan() || batch.loss > HUGE_LOSS {
             status = Status::Diverged;
-        } else if window.len() == WINDOW && accuracy >= goal.accuracy {
+        } else if window.is_full() && accuracy >= goal.accuracy {
             status = Status::Ok;
         } else if steps == STUCK_AT && accuracy < STUCK {
             status = Status::Stuck;
@@ -110,6 +107,29 @@ pub fn train_until(trainer: &mut Trainer<'_>, goal: Goal, ticket: &Ticket<'_>) -
         ms_step: 1e3 * median(times),
         opt_us: 1e6 * median(optimizer_times),
     })
+}
+
+/// The accuracies of the last ten batches.
+#[derive(Default)]
+pub struct Window(VecDeque<f64>);
+
+impl Window {
+    /// One more; of eleven the oldest goes.
+    pub fn push(&mut self, accuracy: f64) {
+        if self.is_full() {
+            self.0.pop_front();
+        }
+        self.0.push_back(accuracy);
+    }
+
+    /// Of those that there are.
+    pub fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() == WINDOW
+    }
 }
 
 /// Where a thread computes alone, its own time: a step of many milliseconds is interrupted each time on a busy machine.

@@ -11,24 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::learner::{Learner, failure, finite};
 use super::rates::{grid, rate};
 use super::{Check, Picture, Section, Table};
-use crate::lab::{self, Job, Lab, read_csv};
+use crate::lab::{Job, Lab, read_csv};
 use crate::optimizer::Optimizer;
 use crate::plot::{self, Axis, Entry, Figure, Mark, PALETTE, Panel, Scale, Series, ordered_color};
 use crate::search;
 
-/// `cargo demo grid`.
-#[derive(Clone, Debug, Args)]
-pub struct Options {
-    /// What all experiments have.
-    #[command(flatten)]
-    pub lab: lab::Options,
-    /// What to search with.
-    #[command(flatten)]
-    pub search: Search,
-}
-
 /// The options that grid search and population based training share.
 #[derive(Clone, Copy, Debug, Args)]
+#[group(skip)]
 pub struct Search {
     /// Whose learning rate to search
     #[arg(short, long, value_enum, default_value_t = Optimizer::Adam, value_name = "NAME")]

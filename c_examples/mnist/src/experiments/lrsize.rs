@@ -15,7 +15,7 @@ use super::goal::Status;
 use super::size::{Mode, Plan, Published, Row, measure, scale, scales};
 use super::trend::Trend;
 use super::{Check, Picture, Section, Table};
-use crate::lab::{self, Cores, Lab, read_csv};
+use crate::lab::{Cores, Lab, read_csv};
 use crate::optimizer::Model;
 use crate::output;
 use crate::plot::{self, Axis, Entry, Figure, Mark, Panel, Scale, Series};
@@ -24,17 +24,6 @@ use crate::plot::{self, Axis, Entry, Figure, Mark, Panel, Scale, Series};
 const RATES: [f64; 8] = [0.000_1, 0.000_5, 0.001, 0.001_46, 0.005, 0.01, 0.02, 0.05];
 const CAP: u64 = 6_600;
 const QUICK_CAP: u64 = 1_000;
-
-/// `cargo demo lrsize`.
-#[derive(Clone, Debug, Args)]
-pub struct Options {
-    /// What all experiments have.
-    #[command(flatten)]
-    pub lab: lab::Options,
-    /// Less than all of it.
-    #[command(flatten)]
-    pub part: Part,
-}
 
 /// What of the whole experiment is to be run.
 #[derive(Clone, Debug, Default, Args)]

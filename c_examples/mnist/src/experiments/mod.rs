@@ -28,9 +28,22 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use clap::Args;
 
 use crate::lab::{self, Lab};
 use crate::output;
+
+/// The command line of an experiment that has options of its own.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct Options<P: Args> {
+    /// What all experiments have.
+    #[command(flatten)]
+    pub lab: lab::Options,
+    /// What this one has.
+    #[command(flatten)]
+    pub own: P,
+}
 
 /// One of the experiments.
 pub struct Experiment {

@@ -4,31 +4,19 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Args;
 use plotters::style::RGBColor;
 use serde::{Deserialize, Serialize};
 
 use super::grid::{self, Best, Search, distinct, optimizer_of, percent};
 use super::learner::{Learner, failure, finite};
 use super::{Check, Picture, Section, Table};
-use crate::lab::{self, Job, Lab, Ticket, read_csv};
+use crate::lab::{Job, Lab, Ticket, read_csv};
 use crate::optimizer::Optimizer;
 use crate::plot::{
     self, Axis, Entry, Figure, GREY, Mark, Note, PALETTE, Panel, Scale, Series, Side, ordered_color,
 };
 use crate::search::compare;
 use crate::search::pbt::{self, Event, History, Prior, Record, Settings};
-
-/// `cargo demo pbt`.
-#[derive(Clone, Debug, Args)]
-pub struct Options {
-    /// What all experiments have.
-    #[command(flatten)]
-    pub lab: lab::Options,
-    /// What to search with.
-    #[command(flatten)]
-    pub search: Search,
-}
 
 /// Which halves of the method are at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ use super::kernel;
 use super::trend::Trend;
 use super::{Check, Picture, Section, Table};
 use crate::ffi::Settings;
-use crate::lab::{self, Cores, Job, Lab, read_csv};
+use crate::lab::{Cores, Job, Lab, parse_csv, read_csv};
 use crate::optimizer::{Model, Optimizer};
 use crate::output;
 use crate::plot::{self, Axis, Entry, Figure, GREY, Mark, Note, Panel, Scale, Series, Side};
@@ -30,17 +30,6 @@ const ACCURACY: f64 = 0.96;
 const RATE: f64 = 0.001_46;
 const CAP: u64 = 2_750;
 const QUICK_CAP: u64 = 800;
-
-/// `cargo demo size`.
-#[derive(Clone, Debug, Args)]
-pub struct Options {
-    /// What all experiments have.
-    #[command(flatten)]
-    pub lab: lab::Options,
-    /// Less than all of it.
-    #[command(flatten)]
-    pub part: Part,
-}
 
 /// What of the whole experiment is to be run.
 #[derive(Clone, Debug, Default, Args)]
@@ -230,10 +219,7 @@ pub(super) struct Published {
 impl Published {
     /// All of them; each reached the accuracy.
     pub fn read() -> Result<Vec<Self>> {
-        let text = include_str!("../../published/size.csv");
-        Ok(csv::Reader::from_reader(text.as_bytes())
-            .into_deserialize()
-            .collect::<Result<_, _>>()?)
+        parse_csv(include_str!("../../published/size.csv"))
     }
 
     /// Seconds over size, which some sizes have several of.
@@ -575,16 +561,7 @@ mod tests {
     fn weights_grow_as_the_legend_says() {
         let data = data::load(None, None).unwrap();
         let optimizer = Optimizer::Adam.settings(Preset::Torch, RATE);
-        let usual = Settings {
-            model: Model::Lenet as i32,
-            conv1: 4,
-            conv2: 8,
-            hidden: 18,
-            seed: 1,
-            batch_size: 100,
-            optimizer,
-            decay_steps: 0,
-        };
+        let usual = Settings::usual(Model::Lenet, 1, optimizer);
         for s in scales(0.25) {
             let weights = |mode: Mode| {
                 let settings = mode.widen(usual, s);

@@ -16,7 +16,7 @@ use super::goal::{Goal, Outcome, Status, train_until};
 use super::rates::{grid, rate};
 use super::{Check, Picture, Section, Table};
 use crate::ffi::OptimizerSettings;
-use crate::lab::{self, Job, Lab, read_csv};
+use crate::lab::{Job, Lab, parse_csv, read_csv};
 use crate::optimizer::{Optimizer, Preset};
 use crate::output;
 use crate::plot::{self, Axis, Entry, Figure, GREY, Mark, Note, Panel, Scale, Series, Side};
@@ -29,17 +29,6 @@ const CAP: u64 = 2_750;
 const QUICK_STRIDE: usize = 4;
 /// In his code.
 const MACKS_MOMENTUM: f64 = 0.5;
-
-/// `cargo demo sweep`.
-#[derive(Clone, Debug, Args)]
-pub struct Options {
-    /// What all experiments have.
-    #[command(flatten)]
-    pub lab: lab::Options,
-    /// Less than all of it.
-    #[command(flatten)]
-    pub part: Part,
-}
 
 /// A curve of the sweep.
 #[derive(Clone, Copy, Debug)]
@@ -198,18 +187,17 @@ pub fn measure(lab: &Lab, part: &Part) -> Result<Vec<Row>> {
         [] => grid(if lab.options().quick { QUICK_STRIDE } else { 1 }).collect(),
         ks => ks.to_vec(),
     };
+    let settings = |one: &Contender, k| lab.settings(one.settings(lab.options().preset, rate(k)));
     let jobs: Vec<Job<(Contender, i32)>> = contenders
         .iter()
         .flat_map(|&one| ks.iter().map(move |&k| (one, k)))
         .map(|(one, k)| {
-            let settings = lab.settings(one.settings(lab.options().preset, rate(k)));
-            let key = format!("{} to {ACCURACY} in {}", lab.describe(&settings), goal.cap);
-            Job { key, steps: goal.cap, task: (one, k) }
+            let key = format!("{} to {ACCURACY} in {cap}", lab.describe(&settings(&one, k)));
+            Job { key, steps: cap, task: (one, k) }
         })
         .collect();
     let outcomes: Vec<Outcome> = lab.run("sweep", &jobs, |(one, k), ticket| {
-        let settings = lab.settings(one.settings(lab.options().preset, rate(*k)));
-        train_until(&mut lab.trainer(settings, ticket)?, goal, ticket)
+        train_until(&mut lab.trainer(settings(one, *k), ticket)?, goal, ticket)
     })?;
     let row = |(job, outcome): (&Job<(Contender, i32)>, &Outcome)| Row {
         opt: job.task.0.key.to_owned(),
@@ -309,10 +297,7 @@ struct Published {
 impl Published {
     /// All that reached the accuracy.
     fn read() -> Result<Vec<Self>> {
-        let text = include_str!("../../published/sweep.csv");
-        let rows: Vec<Self> = csv::Reader::from_reader(text.as_bytes())
-            .into_deserialize()
-            .collect::<Result<_, _>>()?;
+        let rows: Vec<Self> = parse_csv(include_str!("../../published/sweep.csv"))?;
         Ok(rows.into_iter().filter(|row| row.secs.is_some()).collect())
     }
 
