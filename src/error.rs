@@ -164,6 +164,14 @@ named! {
     OutOfRange = 18 c"must be less than the number of chunks",
     /// Not zero.
     NotZero = 19 c"must be 0",
+    /// Not one of the formats that this buffer may have.
+    Format = 20 c"must have a format that this buffer may have",
+    /// There are not 16 words of codes and one exponent for each block of 64 numbers.
+    BlockCount = 21 c"must have 16 words and one exponent for each 64 elements of param",
+    /// Not a multiple of 256.
+    NotAMultiple = 22 c"must be a multiple of 256",
+    /// The largest value is less than the least one, or one of them is NaN.
+    NotAnInterval = 23 c"must be at least param_min, and neither may be NaN",
 }
 
 named! {
@@ -259,6 +267,26 @@ named! {
     End = 43 c"end",
     /// A field without a meaning yet (C only).
     Reserved = 44 c"reserved",
+    /// The moving average of the parameters.
+    Ema = 45 c"ema",
+    /// The copy of the parameters.
+    Copy = 46 c"copy",
+    /// How much of the parameters' average is kept.
+    EmaDecay = 47 c"ema_decay",
+    /// The parameters' bounds.
+    ParamMax = 48 c"param_max",
+    /// The index of a tensor's first element.
+    Offset = 49 c"offset",
+    /// Numbers in one of the formats.
+    Values = 50 c"values",
+}
+
+impl Argument {
+    /// Whether the buffer holds averages or sums of squares, which are not negative.
+    pub(crate) fn is_of_squares(self) -> bool {
+        use Argument::*;
+        matches!(self, Sum | SquareAvg | AccDelta | ExpAvgSq | MaxExpAvgSq)
+    }
 }
 
 /// The checks of hyperparameters, which are `f64` but reach the loop as `f32`: what is finite

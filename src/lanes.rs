@@ -102,6 +102,102 @@ macro_rules! scalar_operator {
 scalar_operator!(Add, add);
 scalar_operator!(Mul, mul);
 
+impl<S: Simd> Lanes<S> {
+    /// The bits of the numbers.
+    #[inline(always)]
+    pub fn to_bits(self) -> Bits<S> {
+        Bits { simd: self.simd, register: self.simd.transmute_u32s_f32s(self.register) }
+    }
+}
+
+/// One register of 32-bit words, such as the bits of [`Lanes`].
+#[derive(Clone, Copy)]
+pub struct Bits<S: Simd> {
+    simd: S,
+    register: S::u32s,
+}
+
+impl<S: Simd> Bits<S> {
+    #[inline(always)]
+    pub fn new(simd: S, register: S::u32s) -> Self {
+        Self { simd, register }
+    }
+
+    #[inline(always)]
+    pub fn register(self) -> S::u32s {
+        self.register
+    }
+
+    /// The numbers that have these bits.
+    #[inline(always)]
+    pub fn to_lanes(self) -> Lanes<S> {
+        Lanes { simd: self.simd, register: self.simd.transmute_f32s_u32s(self.register) }
+    }
+
+    #[inline(always)]
+    fn with(self, register: S::u32s) -> Self {
+        Self { register, ..self }
+    }
+
+    /// The same word in each place.
+    #[inline(always)]
+    pub fn splat(self, word: u32) -> Self {
+        self.with(self.simd.splat_u32s(word))
+    }
+
+    /// Adds, and forgets what does not fit.
+    #[inline(always)]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(self.simd.add_u32s(self.register, other.register))
+    }
+
+    /// Subtracts, and forgets what does not fit.
+    #[inline(always)]
+    pub fn minus(self, other: Self) -> Self {
+        self.with(self.simd.sub_u32s(self.register, other.register))
+    }
+
+    #[inline(always)]
+    pub fn and(self, word: u32) -> Self {
+        self.with(self.simd.and_u32s(self.register, self.splat(word).register))
+    }
+
+    #[inline(always)]
+    pub fn or(self, other: Self) -> Self {
+        self.with(self.simd.or_u32s(self.register, other.register))
+    }
+
+    #[inline(always)]
+    pub fn left(self, amount: u32) -> Self {
+        self.with(self.simd.wrapping_dyn_shl_u32s(self.register, self.splat(amount).register))
+    }
+
+    #[inline(always)]
+    pub fn right(self, amount: u32) -> Self {
+        self.with(self.simd.wrapping_dyn_shr_u32s(self.register, self.splat(amount).register))
+    }
+
+    #[inline(always)]
+    pub fn max(self, other: Self) -> Self {
+        self.with(self.simd.max_u32s(self.register, other.register))
+    }
+
+    /// `then` where `self` is less than `limit`, both being less than `2^31`, and `otherwise` elsewhere.
+    #[inline(always)]
+    pub fn if_below(self, limit: u32, then: Self, otherwise: Self) -> Self {
+        let simd = self.simd;
+        let [x, limit] = [self, self.splat(limit)].map(|x| simd.transmute_i32s_u32s(x.register));
+        let mask = simd.less_than_i32s(x, limit);
+        self.with(simd.select_u32s(mask, then.register, otherwise.register))
+    }
+
+    /// The largest word, if all are the bits of finite numbers that are not negative.
+    #[inline(always)]
+    pub fn largest(self) -> u32 {
+        self.simd.reduce_max_f32s(self.to_lanes().register).to_bits()
+    }
+}
+
 /// `U` reals side by side.
 ///
 /// More than one keeps the divider fed while a chain of dependent operations waits, and shares

@@ -122,27 +122,34 @@ compile_error!(
 );
 
 mod average;
+mod blocks;
 #[cfg(feature = "capi")]
 pub mod capi;
 mod chunk;
 mod dispatch;
 mod error;
 mod factor;
+mod fused;
 mod gradient;
 mod lanes;
+mod minifloat;
+mod noise;
 mod pass;
 mod real;
 mod rule;
 mod rules;
 mod soft;
 mod step;
+mod values;
 
 pub use chunk::chunk;
 pub use dispatch::Backend;
 pub use error::{Argument, Error, ErrorKind};
+pub use fused::{Epilogue, FusedStep, FusedTensor, Gradient, Rounding};
 pub use rule::{EpsPlacement, Preset, Rule, StateOf};
 pub use rules::*;
 pub use step::{Step, Tensor};
+pub use values::{Blocks, BlocksMut, Values, ValuesMut, block_count};
 
 /// Stops here: there is nowhere to report to, and nothing to unwind.
 #[cfg(all(feature = "panic-handler", not(feature = "std")))]

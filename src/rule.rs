@@ -4,9 +4,11 @@
 //! A rule knows nothing of slices, instruction sets or C, and the loop in `pass` knows nothing of
 //! any rule. They meet in [`Kernel`].
 
+use core::fmt::Debug;
+
 use crate::error::{Argument, Error, ErrorKind, check};
 use crate::gradient::{Incoming, WeightDecay};
-use crate::pass::Pass;
+use crate::pass::Steps;
 use crate::real::Real;
 use crate::step::Step;
 
@@ -108,7 +110,7 @@ pub trait Rule: Hyperparameters {
         check::step_count(t)?;
         let kernel = self.kernel(t)?;
         let incoming = Incoming::new(self.weight_decay()?, self.maximize());
-        Ok(Step::new(kernel, incoming, self.expects()))
+        Ok(Step::new(kernel, incoming, self.expects(), t))
     }
 
     /// One step on one tensor: [`at`](Rule::at), then [`Step::apply`].
@@ -290,7 +292,7 @@ pub trait Hyperparameters: Copy + Default {
 }
 
 /// A rule at one step: the scalars that are the same for all elements, and the formula.
-pub trait Kernel: Copy + Send + Sync {
+pub trait Kernel: Copy + Send + Sync + Debug {
     /// The names of the buffers, in their order.
     const BUFFERS: Buffers<Argument>;
 
@@ -318,8 +320,8 @@ pub trait Kernel: Copy + Send + Sync {
     /// Branches on the scalars are the same for all elements, and cost little.
     fn update<R: Real>(&self, param: R, grad: R, state: Self::State<&mut R>) -> R;
 
-    /// Sends the buffers that are present through the loop, in the [`Layout`] that names them.
-    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>);
+    /// Sends the buffers that are present through a step, in the [`Layout`] that names them.
+    fn run<S: Steps<Self>>(pass: S, buffers: Buffers<S::Buffer>);
 }
 
 /// Which of a rule's buffers a pass has: `N` of them, and their names.

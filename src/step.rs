@@ -1,6 +1,7 @@
 //! A rule at one step: the scalars, and what the caller asks for around the update.
 
 use crate::error::{Argument, Error, ErrorKind};
+use crate::fused::{Epilogue, FusedStep};
 use crate::gradient::Incoming;
 use crate::pass::Pass;
 use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf, present_as_expected};
@@ -14,6 +15,7 @@ pub struct Step<R: Rule> {
     kernel: R::Kernel,
     incoming: Incoming,
     expects: [bool; MAX_BUFFERS],
+    t: u64,
 }
 
 /// One tensor of a list: its parameters, their gradient, and the state of the rule `R`.
@@ -27,8 +29,13 @@ pub struct Tensor<'a, R: Rule> {
 }
 
 impl<R: Rule> Step<R> {
-    pub(crate) fn new(kernel: R::Kernel, incoming: Incoming, expects: [bool; MAX_BUFFERS]) -> Self {
-        Self { kernel, incoming, expects }
+    pub(crate) fn new(
+        kernel: R::Kernel,
+        incoming: Incoming,
+        expects: [bool; MAX_BUFFERS],
+        t: u64,
+    ) -> Self {
+        Self { kernel, incoming, expects, t }
     }
 
     /// Multiplies the gradient by `factor` on its way in: `1 / loss_scale`, a clipping
@@ -52,6 +59,15 @@ impl<R: Rule> Step<R> {
     pub fn clamp_grad(mut self, bound: f64) -> Result<Self, Error> {
         self.incoming.clamp(bound)?;
         Ok(self)
+    }
+
+    /// The step on numbers of any format, with what else there is to do in the same pass.
+    ///
+    /// # Errors
+    ///
+    /// A field of the epilogue is outside its domain.
+    pub fn fuse(self, epilogue: Epilogue) -> Result<FusedStep<R>, Error> {
+        FusedStep::new(self, epilogue, self.t)
     }
 
     /// Updates `param` and `state` in one pass. All slices have the same length; the empty one
@@ -103,6 +119,16 @@ impl<R: Rule> Step<R> {
         self.expects
     }
 
+    /// The kernel, and what happens to the gradient before it.
+    pub(crate) fn parts(&self) -> (&R::Kernel, &Incoming) {
+        (&self.kernel, &self.incoming)
+    }
+
+    /// Refuses a buffer that is missing, and one that would be ignored.
+    pub(crate) fn present<T>(&self, buffers: &Buffers<T>) -> Result<(), Error> {
+        present_as_expected(buffers, &R::Kernel::BUFFERS, self.expects)
+    }
+
     fn check<T: AsRef<[f32]>>(
         &self,
         param: &[f32],
@@ -112,7 +138,7 @@ impl<R: Rule> Step<R> {
         if grad.len() != param.len() {
             return Err(Error::new(ErrorKind::Length, Argument::Grad));
         }
-        present_as_expected(buffers, &R::Kernel::BUFFERS, self.expects)?;
+        self.present(buffers)?;
         for (buffer, name) in buffers.iter().zip(R::Kernel::BUFFERS) {
             if let (Some(buffer), Some(name)) = (buffer, name)
                 && buffer.as_ref().len() != param.len()

@@ -3,11 +3,13 @@
 #![allow(dead_code)] // no test needs all of it
 
 mod numbers;
+mod store;
 mod subject;
 
 use gradstep::{Error, Step, Tensor};
 
-pub use numbers::{Rng, reached};
+pub use numbers::{Rng, is_square, reached};
+pub use store::{Format, Store};
 pub use subject::{Buffers, Subject, buffer_names};
 
 /// A tensor that owns its slices.

@@ -1,0 +1,231 @@
+//! Numbers of 8 bits in blocks that share an exponent.
+//!
+//! The exponent is a power of two, so that a number with a code keeps it when the largest number of
+//! its block changes: what is not updated does not drift. Codes are made of binary32's own bits,
+//! by adding, shifting and comparing integers.
+
+use core::iter;
+
+use pulp::Simd;
+
+use crate::lanes::{Bits, Lanes};
+use crate::values::{Blocks, BlocksMut};
+
+/// How many numbers share an exponent.
+pub(crate) const BLOCK: usize = 64;
+
+/// How many words their codes are.
+pub(crate) const WORDS: usize = BLOCK / 4;
+
+/// A block as four rows of as many numbers as it has words. A row has its codes in the same byte of each
+/// word, so that registers of any width pack and unpack them without a shuffle.
+type Rows<T> = [[T; WORDS]; 4];
+
+/// The bits of binary32's fraction.
+const FRACTION: u32 = 23;
+
+/// How many of them have no place in a code.
+const DROPPED: u32 = 20;
+
+/// All of binary32's bits but the sign.
+const MAGNITUDE: u32 = 0x7fff_ffff;
+
+/// An exponent that blocks of smaller numbers have, too, so that the smallest code is a normal number
+/// of binary32.
+const MIN_EXPONENT: u32 = 32;
+
+/// Eight bits of a number. While it is packed or unpacked, a code is in the bits that binary32 has it
+/// in, from `DROPPED` on.
+pub(crate) trait Code {
+    /// How many exponents there are.
+    const EXPONENTS: u32;
+
+    /// The code of a number, to whose bits `rounding` is added before they are cut off.
+    fn encode<S: Simd>(x: Lanes<S>, rounding: Bits<S>, scale: Scale) -> Bits<S>;
+
+    /// The number of a code.
+    fn decode<S: Simd>(code: Bits<S>, scale: Scale) -> Lanes<S>;
+}
+
+/// What the exponent of a block says.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    /// From the bits of a code to those of its number.
+    offset: u32,
+}
+
+impl Scale {
+    #[inline(always)]
+    fn new<C: Code>(exponent: u8) -> Self {
+        let exponent = u32::from(exponent).max(MIN_EXPONENT);
+        Self { offset: (exponent - C::EXPONENTS) << FRACTION }
+    }
+
+    /// The exponent with which the number with these bits has a code, the largest of its block.
+    #[inline(always)]
+    fn exponent(largest: u32) -> u8 {
+        // One more where it might be rounded up to a code that is none.
+        ((largest + ((1 << DROPPED) - 1)) >> FRACTION) as u8
+    }
+}
+
+/// E4M3: a sign, 4 bits of exponent, 3 bits of fraction, with subnormal numbers.
+pub(crate) struct Signed;
+
+impl Code for Signed {
+    const EXPONENTS: u32 = 15;
+
+    #[inline(always)]
+    fn encode<S: Simd>(x: Lanes<S>, rounding: Bits<S>, scale: Scale) -> Bits<S> {
+        let magnitude = x.to_bits().and(MAGNITUDE);
+        let least = scale.offset + (1 << FRACTION);
+        // The sum has the spacing of the smallest normal number, and so has the code.
+        let sum = magnitude.to_lanes() + magnitude.splat(least).to_lanes();
+        let small = sum.to_bits().minus(magnitude.splat(1 << FRACTION));
+        let fixed = magnitude.if_below(least, small, magnitude);
+        let code = fixed.plus(rounding).minus(fixed.splat(scale.offset));
+        let sign = x.to_bits().right(31 - (DROPPED + 7)).and(1 << (DROPPED + 7));
+        code.and(0x7f << DROPPED).or(sign)
+    }
+
+    #[inline(always)]
+    fn decode<S: Simd>(code: Bits<S>, scale: Scale) -> Lanes<S> {
+        let magnitude = code.and(0x7f << DROPPED);
+        let normal = magnitude.plus(code.splat(scale.offset));
+        let least = code.splat(scale.offset + (1 << FRACTION));
+        let small = magnitude.plus(least).to_lanes() - least.to_lanes();
+        let number = magnitude.if_below(1 << FRACTION, small.to_bits(), normal);
+        let sign = code.left(31 - (DROPPED + 7)).and(1 << 31);
+        number.or(sign).to_lanes()
+    }
+}
+
+/// E5M3: 5 bits of exponent, 3 bits of fraction; 0 alone is less than the smallest normal number.
+pub(crate) struct Unsigned;
+
+impl Code for Unsigned {
+    const EXPONENTS: u32 = 31;
+
+    #[inline(always)]
+    fn encode<S: Simd>(x: Lanes<S>, rounding: Bits<S>, scale: Scale) -> Bits<S> {
+        let magnitude = x.to_bits().and(MAGNITUDE);
+        let code = magnitude.plus(rounding).minus(rounding.splat(scale.offset));
+        // A denominator that became 0 would make its step a huge one.
+        let least = code.splat(1 << DROPPED);
+        let code = code.if_below(1 << DROPPED, least, code);
+        magnitude.if_below(1, magnitude, code).and(0xff << DROPPED)
+    }
+
+    #[inline(always)]
+    fn decode<S: Simd>(code: Bits<S>, scale: Scale) -> Lanes<S> {
+        let code = code.and(0xff << DROPPED);
+        code.if_below(1, code, code.plus(code.splat(scale.offset))).to_lanes()
+    }
+}
+
+/// A word with the codes of row `row` where a code is unpacked.
+#[inline(always)]
+fn unpack<S: Simd>(word: Bits<S>, row: u32) -> Bits<S> {
+    match (8 * row).checked_sub(DROPPED) {
+        None => word.left(DROPPED - 8 * row),
+        Some(right) => word.right(right),
+    }
+}
+
+/// The codes, from where they are unpacked, in the byte of row `row`.
+#[inline(always)]
+fn pack<S: Simd>(code: Bits<S>, row: u32) -> Bits<S> {
+    match (8 * row).checked_sub(DROPPED) {
+        None => code.right(DROPPED - 8 * row),
+        Some(left) => code.left(left),
+    }
+}
+
+/// Reads whole blocks.
+#[inline(always)]
+pub(crate) fn read<C: Code, S: Simd>(simd: S, blocks: Blocks<'_>, numbers: &mut [f32]) {
+    let codes = blocks.codes.as_chunks::<WORDS>().0;
+    let numbers = numbers.as_chunks_mut::<WORDS>().0.as_chunks_mut::<4>().0;
+    for ((rows, codes), exponent) in numbers.iter_mut().zip(codes).zip(blocks.exponents) {
+        let scale = Scale::new::<C>(*exponent);
+        let words = S::as_simd_u32s(codes).0;
+        for (numbers, row) in rows.iter_mut().zip(0..) {
+            let numbers = S::as_mut_simd_f32s(numbers).0;
+            for (number, word) in numbers.iter_mut().zip(words) {
+                *number = C::decode(unpack(Bits::new(simd, *word), row), scale).register();
+            }
+        }
+    }
+}
+
+/// Writes whole blocks, rounded to the nearest or by random bits, 16 of each word from a shift on.
+#[inline(always)]
+pub(crate) fn write<C: Code, S: Simd>(
+    simd: S,
+    numbers: &[f32],
+    blocks: BlocksMut<'_>,
+    noise: Option<(&[u32], u32)>,
+) {
+    match noise {
+        None => {
+            let half = Bits::new(simd, simd.splat_u32s(1 << (DROPPED - 1)));
+            let nothing = iter::repeat(&[[0; WORDS]; 4]);
+            write_rounded::<C, S>(simd, numbers, blocks, nothing, |_| half);
+        }
+        Some((noise, shift)) => {
+            let noise = noise.as_chunks::<WORDS>().0.as_chunks::<4>().0.iter();
+            let all = 0xffff << (DROPPED - 16);
+            if shift == 0 {
+                write_rounded::<C, S>(simd, numbers, blocks, noise, |x| {
+                    x.left(DROPPED - 16).and(all)
+                });
+            } else {
+                write_rounded::<C, S>(simd, numbers, blocks, noise, |x| {
+                    x.right(32 - DROPPED).and(all)
+                });
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn write_rounded<'a, C: Code, S: Simd>(
+    simd: S,
+    numbers: &[f32],
+    blocks: BlocksMut<'_>,
+    noise: impl Iterator<Item = &'a Rows<u32>>,
+    rounding: impl Fn(Bits<S>) -> Bits<S>,
+) {
+    let numbers = numbers.as_chunks::<WORDS>().0.as_chunks::<4>().0;
+    let codes = blocks.codes.as_chunks_mut::<WORDS>().0;
+    let blocks = codes.iter_mut().zip(numbers).zip(blocks.exponents).zip(noise);
+    for (((codes, rows), exponent), noise) in blocks {
+        *exponent = Scale::exponent(largest(simd, rows));
+        let scale = Scale::new::<C>(*exponent);
+        let words = S::as_mut_simd_u32s(codes).0;
+        for ((numbers, noise), row) in rows.iter().zip(noise).zip(0..) {
+            let numbers = S::as_simd_f32s(numbers).0;
+            let noise = S::as_simd_u32s(noise).0;
+            for ((word, number), noise) in words.iter_mut().zip(numbers).zip(noise) {
+                let rounding = rounding(Bits::new(simd, *noise));
+                let code = pack(C::encode(Lanes::new(simd, *number), rounding, scale), row);
+                *word = if row == 0 { code } else { code.or(Bits::new(simd, *word)) }.register();
+            }
+        }
+    }
+}
+
+/// The bits of the largest magnitude. Infinities and NaNs have no say, so that they stay alone.
+#[inline(always)]
+fn largest<S: Simd>(simd: S, rows: &Rows<f32>) -> u32 {
+    let none = Bits::new(simd, simd.splat_u32s(0));
+    let mut largest = none;
+    for numbers in rows {
+        for number in S::as_simd_f32s(numbers).0 {
+            let magnitude = Lanes::new(simd, *number).to_bits().and(MAGNITUDE);
+            let finite = magnitude.if_below(f32::INFINITY.to_bits(), magnitude, none);
+            largest = largest.max(finite);
+        }
+    }
+    largest.largest()
+}

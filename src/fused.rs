@@ -1,0 +1,642 @@
+//! A step with everything around it: numbers in other formats, and what a training loop does to the
+//! parameters after the update, in the same pass over memory.
+//!
+//! The pass goes tile by tile. What is not binary32 is read into a tile that stays in the first
+//! cache, updated there by the one loop of `pass`, and written back. So the bits are those of the
+//! plain step, with a rounding on the way to memory, and no rule knows of any of this.
+
+use core::array;
+use core::cmp::Ordering;
+use core::marker::PhantomData;
+
+use pulp::{Simd, WithSimd};
+
+use crate::average::Average;
+use crate::blocks::BLOCK;
+use crate::dispatch::{Operation, dispatch};
+use crate::error::{Argument, Error, ErrorKind, check};
+use crate::gradient::Incoming;
+use crate::noise::{Noise, SPAN};
+use crate::pass::{Job, Pass, Steps, Streams, Zip};
+use crate::real::Real;
+use crate::rule::{Buffers, Kernel, Layout, MAX_BUFFERS, Rule, State, StateOf};
+use crate::step::Step;
+use crate::values::{Read, Values, ValuesMut, Write, plain};
+
+/// What a [`FusedStep`] does after the update.
+///
+/// ```
+/// use gradstep::{Epilogue, Rounding};
+///
+/// let epilogue = Epilogue { ema_decay: 0.9999, ..Epilogue::default() };
+/// assert_eq!(epilogue.rounding, Rounding::Stochastic { seed: 0 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epilogue {
+    /// How much of [`FusedTensor::ema`] is kept, in [0, 1]. Default 0.999.
+    pub ema_decay: f64,
+    /// The least value of a parameter. Default minus infinity.
+    pub param_min: f64,
+    /// The largest value of a parameter. Default infinity.
+    pub param_max: f64,
+    /// How parameters, state and `ema` are rounded to formats of fewer bits. Default stochastic, with
+    /// the seed 0.
+    pub rounding: Rounding,
+}
+
+impl Default for Epilogue {
+    fn default() -> Self {
+        Self {
+            ema_decay: 0.999,
+            param_min: f64::NEG_INFINITY,
+            param_max: f64::INFINITY,
+            rounding: Rounding::default(),
+        }
+    }
+}
+
+/// How a number is rounded to a format of fewer bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rounding {
+    /// To the nearest number; of two equally near ones to the even one, and with 8 bits to the larger
+    /// one.
+    ///
+    /// What changes by less than half a step of its format does not change at all. With a decay of
+    /// 0.999 an average of squares comes to a halt in bfloat16, and so it does with 8 bits at any decay,
+    /// as does a parameter with a small learning rate.
+    Nearest,
+    /// To one of the two next numbers, each as often as the number is near to it: right on average,
+    /// however small the changes.
+    ///
+    /// The bits that decide, 16 for each number, are a function of the seed, the step count and the
+    /// element's index (see [`FusedTensor::offset`]): the result depends neither on the machine, nor
+    /// on chunks and threads, and a run that is repeated has the same bits.
+    Stochastic {
+        /// Any number.
+        seed: u64,
+    },
+}
+
+impl Default for Rounding {
+    fn default() -> Self {
+        Self::Stochastic { seed: 0 }
+    }
+}
+
+/// A gradient, which a [`FusedStep`] reads.
+#[derive(Debug)]
+pub enum Gradient<'a> {
+    /// It stays as it is.
+    Keep(Values<'a>),
+    /// It is set to zero once it has been read.
+    Zero(ValuesMut<'a>),
+}
+
+impl Gradient<'_> {
+    fn values(&self) -> Values<'_> {
+        match self {
+            Gradient::Keep(values) => *values,
+            Gradient::Zero(values) => values.as_values(),
+        }
+    }
+
+    fn take(&mut self, n: usize) -> Self {
+        match self {
+            Gradient::Keep(values) => Gradient::Keep(values.take(n)),
+            Gradient::Zero(values) => Gradient::Zero(values.take(n)),
+        }
+    }
+
+    fn zero(self) {
+        match self {
+            Gradient::Zero(ValuesMut::F32(slice)) => slice.fill(0.0),
+            Gradient::Zero(ValuesMut::Bf16(codes) | ValuesMut::F16(codes)) => codes.fill(0),
+            _ => {}
+        }
+    }
+}
+
+/// One tensor of a [`FusedStep`]: its parameters, their gradient, the state of the rule `R`, and what
+/// else the pass writes. All of the same length.
+pub struct FusedTensor<'a, R: Rule> {
+    /// The parameters, updated in place: binary32, bfloat16 or binary16.
+    pub param: ValuesMut<'a>,
+    /// The gradient: binary32, bfloat16 or binary16.
+    pub grad: Gradient<'a>,
+    /// The state: binary32, bfloat16, binary16, or 8 bits, which are [`ValuesMut::E5m3`] for averages
+    /// and sums of squares and [`ValuesMut::E4m3`] for others.
+    pub state: StateOf<R, ValuesMut<'a>>,
+    /// The moving average of the parameters, `ema = ema_decay ema + (1 - ema_decay) param`: binary32,
+    /// bfloat16 or binary16.
+    pub ema: Option<ValuesMut<'a>>,
+    /// Written with the new parameters, each rounded to the nearest number: bfloat16, binary16 or
+    /// binary32.
+    pub copy: Option<ValuesMut<'a>>,
+    /// The index of the first element in the whole model, a multiple of 256: it decides which random bits
+    /// the elements get. Give tensors, and chunks of a tensor, the place that they have; it matters to
+    /// [`Rounding::Stochastic`] alone.
+    pub offset: u64,
+}
+
+/// A [`Step`] on numbers of any format, with an [`Epilogue`]; made by [`Step::fuse`].
+///
+/// In one pass over memory, for each element,
+///
+/// ```text
+/// param, state = the rule's update, in binary32
+/// param        = clamp(param, param_min, param_max), rounded to its format
+/// state        = state, rounded to its format
+/// ema          = ema_decay ema + (1 - ema_decay) param, rounded to its format
+/// copy         = param, rounded to the nearest of its format
+/// grad         = 0, if asked for
+/// ```
+///
+/// The result is that of doing one after the other, to the last bit: `ema` and `copy` take the
+/// parameter as it has been rounded.
+///
+/// ```
+/// use gradstep::{AdamW, AdamState, Epilogue, FusedTensor, Gradient, Rule, ValuesMut};
+///
+/// let n = 1000;
+/// let (mut master, mut grad, mut ema) = (vec![1.0_f32; n], vec![0.5_f32; n], vec![1.0_f32; n]);
+/// let (mut m, mut v) = (vec![0_u16; n], vec![0_u16; n]); // bfloat16
+/// let mut weights = vec![0_u16; n]; // what the next forward pass uses
+///
+/// let step = AdamW::default().at(1)?.fuse(Epilogue::default())?;
+/// step.apply(FusedTensor {
+///     param: ValuesMut::F32(&mut master),
+///     grad: Gradient::Zero(ValuesMut::F32(&mut grad)),
+///     state: AdamState {
+///         exp_avg: ValuesMut::Bf16(&mut m),
+///         exp_avg_sq: ValuesMut::Bf16(&mut v),
+///         max_exp_avg_sq: None,
+///     },
+///     ema: Some(ValuesMut::F32(&mut ema)),
+///     copy: Some(ValuesMut::Bf16(&mut weights)),
+///     offset: 0,
+/// })?;
+/// assert!(grad.iter().all(|&g| g == 0.0) && weights.iter().all(|&w| w == 0x3f80));
+/// # Ok::<(), gradstep::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FusedStep<R: Rule> {
+    step: Step<R>,
+    after: After,
+}
+
+/// The scalars of an [`Epilogue`].
+#[derive(Clone, Copy, Debug)]
+struct After {
+    ema: Average,
+    clamp: Option<(f32, f32)>,
+    noise: Option<Noise>,
+}
+
+impl<R: Rule> FusedStep<R> {
+    pub(crate) fn new(step: Step<R>, epilogue: Epilogue, t: u64) -> Result<Self, Error> {
+        let Epilogue { ema_decay, param_min, param_max, rounding } = epilogue;
+        check::fraction(ema_decay, Argument::EmaDecay)?;
+        if param_min.partial_cmp(&param_max).is_none_or(Ordering::is_gt) {
+            return Err(Error::new(ErrorKind::NotAnInterval, Argument::ParamMax));
+        }
+        let clamp = (param_min as f32, param_max as f32);
+        let noise = match rounding {
+            Rounding::Nearest => None,
+            Rounding::Stochastic { seed } => Some(Noise::new(seed, t)),
+        };
+        let clamp = (clamp != (f32::NEG_INFINITY, f32::INFINITY)).then_some(clamp);
+        Ok(Self { step, after: After { ema: Average::new(ema_decay), clamp, noise } })
+    }
+
+    /// Updates one tensor in one pass.
+    ///
+    /// # Errors
+    ///
+    /// A length differs from that of `param`, a buffer is missing or not used, a format is not one for
+    /// its buffer, or `offset` is not a multiple of 256. Nothing is written then.
+    pub fn apply(&self, tensor: FusedTensor<'_, R>) -> Result<(), Error> {
+        let parts = Parts::from(tensor);
+        self.check(&parts)?;
+        self.run(parts);
+        Ok(())
+    }
+
+    /// [`apply`](FusedStep::apply) to each tensor in turn, after all of them have been checked.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`apply`](FusedStep::apply), with the tensor's index. Nothing of any tensor is written
+    /// then.
+    pub fn apply_list(&self, tensors: &mut [FusedTensor<'_, R>]) -> Result<(), Error> {
+        for (index, tensor) in tensors.iter_mut().enumerate() {
+            self.check(&tensor.parts()).map_err(|error| error.of_tensor(index))?;
+        }
+        for tensor in tensors {
+            self.run(tensor.parts());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check(&self, parts: &Parts<'_>) -> Result<(), Error> {
+        let Parts { param, grad, state, ema, copy, offset } = parts;
+        let n = param.len().ok_or(Error::new(ErrorKind::Format, Argument::Param))?;
+        let is_wide = |values: &Values<'_>| values.len().is_some();
+        check_values(grad.values(), n, is_wide, Argument::Grad)?;
+        self.step.present(state)?;
+        for (buffer, name) in state.iter().zip(R::Kernel::BUFFERS) {
+            if let (Some(buffer), Some(name)) = (buffer, name) {
+                let fits = |values: &Values<'_>| match values {
+                    Values::E4m3(_) => !name.is_of_squares(),
+                    Values::E5m3(_) => name.is_of_squares(),
+                    _ => true,
+                };
+                check_values(buffer.as_values(), n, fits, name)?;
+            }
+        }
+        for (values, name) in [(ema, Argument::Ema), (copy, Argument::Copy)] {
+            if let Some(values) = values {
+                check_values(values.as_values(), n, is_wide, name)?;
+            }
+        }
+        if !offset.is_multiple_of(SPAN as u64) {
+            return Err(Error::new(ErrorKind::NotAMultiple, Argument::Offset));
+        }
+        Ok(())
+    }
+
+    /// The pass itself, over a tensor that has been checked.
+    pub(crate) fn run(&self, parts: Parts<'_>) {
+        let (kernel, incoming) = self.step.parts();
+        let Parts { param, grad, state, ema, copy, offset } = parts;
+        let pass =
+            FusedPass { kernel, incoming, after: &self.after, param, grad, ema, copy, offset };
+        R::Kernel::run(pass, state);
+    }
+}
+
+/// A [`FusedTensor`] of any rule.
+pub(crate) struct Parts<'a> {
+    pub param: ValuesMut<'a>,
+    pub grad: Gradient<'a>,
+    pub state: Buffers<ValuesMut<'a>>,
+    pub ema: Option<ValuesMut<'a>>,
+    pub copy: Option<ValuesMut<'a>>,
+    pub offset: u64,
+}
+
+impl<'a, R: Rule> From<FusedTensor<'a, R>> for Parts<'a> {
+    fn from(tensor: FusedTensor<'a, R>) -> Self {
+        let FusedTensor { param, grad, state, ema, copy, offset } = tensor;
+        Self { param, grad, state: state.into_buffers(), ema, copy, offset }
+    }
+}
+
+impl<R: Rule> FusedTensor<'_, R> {
+    fn parts(&mut self) -> Parts<'_> {
+        let Self { param, grad, state, ema, copy, offset } = self;
+        Parts {
+            param: param.reborrow(),
+            grad: match grad {
+                Gradient::Keep(values) => Gradient::Keep(*values),
+                Gradient::Zero(values) => Gradient::Zero(values.reborrow()),
+            },
+            state: state.buffers_mut().map(|buffer| buffer.map(ValuesMut::reborrow)),
+            ema: ema.as_mut().map(ValuesMut::reborrow),
+            copy: copy.as_mut().map(ValuesMut::reborrow),
+            offset: *offset,
+        }
+    }
+}
+
+fn check_values(
+    values: Values<'_>,
+    n: usize,
+    fits: impl Fn(&Values<'_>) -> bool,
+    argument: Argument,
+) -> Result<(), Error> {
+    if !fits(&values) {
+        return Err(Error::new(ErrorKind::Format, argument));
+    }
+    if !values.have_len(n) {
+        let is_blocks = values.len().is_none();
+        let kind = if is_blocks { ErrorKind::BlockCount } else { ErrorKind::Length };
+        return Err(Error::new(kind, argument));
+    }
+    Ok(())
+}
+
+/// A fused step on one tensor, without its state.
+struct FusedPass<'a, K: Kernel> {
+    kernel: &'a K,
+    incoming: &'a Incoming,
+    after: &'a After,
+    param: ValuesMut<'a>,
+    grad: Gradient<'a>,
+    ema: Option<ValuesMut<'a>>,
+    copy: Option<ValuesMut<'a>>,
+    offset: u64,
+}
+
+impl<'a, K: Kernel> Steps<K> for FusedPass<'a, K> {
+    type Buffer = ValuesMut<'a>;
+
+    #[inline(always)]
+    fn run<L: Layout<N, Kernel = K>, const N: usize>(self, _: L, state: [ValuesMut<'a>; N])
+    where
+        Streams<N>: Zip<N>,
+    {
+        let is_plain = state.iter().all(|values| matches!(values, ValuesMut::F32(_)))
+            && self.ema.is_none()
+            && self.copy.is_none()
+            && self.after.clamp.is_none();
+        match self {
+            // It needs no tiles.
+            FusedPass {
+                kernel,
+                incoming,
+                param: ValuesMut::F32(param),
+                grad: Gradient::Keep(Values::F32(grad)),
+                ..
+            } if is_plain => {
+                let state = state.map(|values| match values {
+                    ValuesMut::F32(slice) => slice,
+                    _ => Default::default(),
+                });
+                let pass = Pass { kernel, incoming, param, grad };
+                dispatch(Job::<K, L, N>::new(pass, state));
+            }
+            pass => dispatch(FusedJob::<K, L, N> { pass, state, layout: PhantomData }),
+        }
+    }
+}
+
+/// How many elements are on their way at once. A whole number of blocks that share an exponent, and of
+/// them in a span of random bits; small where a stack is.
+const TILE: usize = if cfg!(any(
+    target_arch = "x86",
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "wasm32",
+)) {
+    SPAN
+} else {
+    BLOCK
+};
+
+/// A [`FusedPass`] with its state, waiting for an instruction set.
+struct FusedJob<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> {
+    pass: FusedPass<'a, K>,
+    state: [ValuesMut<'a>; N],
+    layout: PhantomData<L>,
+}
+
+impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> WithSimd for FusedJob<'_, K, L, N>
+where
+    Streams<N>: Zip<N>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.tiles(OnSimd(simd));
+    }
+}
+
+impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Operation for FusedJob<'_, K, L, N>
+where
+    Streams<N>: Zip<N>,
+{
+    #[inline(always)]
+    fn with_scalars(self) {
+        self.tiles(OnScalars);
+    }
+}
+
+/// Where the parts of a pass run, once the instruction set has been chosen.
+///
+/// Each part is a function of its own there, which all rules share.
+trait Processor: Copy {
+    fn run(self, operation: impl Operation);
+}
+
+#[derive(Clone, Copy)]
+struct OnSimd<S>(S);
+
+impl<S: Simd> Processor for OnSimd<S> {
+    #[inline(always)]
+    fn run(self, operation: impl Operation) {
+        self.0.vectorize(operation);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct OnScalars;
+
+impl Processor for OnScalars {
+    #[inline(never)]
+    fn run(self, operation: impl Operation) {
+        operation.with_scalars();
+    }
+}
+
+impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> FusedJob<'a, K, L, N>
+where
+    Streams<N>: Zip<N>,
+{
+    #[inline(always)]
+    fn tiles<P: Processor>(self, processor: P) {
+        let Self { pass, mut state, layout: _ } = self;
+        let FusedPass { kernel, incoming, after, mut param, mut grad, mut ema, mut copy, offset } =
+            pass;
+        let mut param_tile = [0.0; TILE];
+        let mut other_tile = [0.0; TILE];
+        let mut state_tiles = [[0.0; TILE]; N];
+        let mut dice = Dice { noise: after.noise, index: offset, drawn: None, bits: [0; TILE] };
+
+        while let Some(len @ 1..) = param.len() {
+            let len = len.min(TILE);
+            let mut param = param.take(TILE);
+            let grad = grad.take(TILE);
+            let mut state = state.each_mut().map(|values| values.take(TILE));
+            let mut slices = array::from_fn(|_| Default::default());
+            let buffers = state.iter_mut().zip(&mut state_tiles);
+            for ((values, tile), slice) in buffers.zip(&mut slices) {
+                *slice = numbers(processor, values, tile, len);
+            }
+            let pass = Pass {
+                kernel,
+                incoming,
+                param: numbers(processor, &mut param, &mut param_tile, len),
+                grad: match grad.values() {
+                    Values::F32(slice) => slice,
+                    values => read(processor, values, &mut other_tile, len),
+                },
+            };
+            processor.run(Job::<K, L, N>::new(pass, slices));
+
+            if let Some((min, max)) = after.clamp {
+                let numbers = numbers_again(&mut param, &mut param_tile, len);
+                processor.run(Clamp { numbers, min, max });
+            }
+            for (place, (values, tile)) in state.into_iter().zip(&mut state_tiles).enumerate() {
+                write(processor, values, tile, len, &mut dice, place);
+            }
+            write(processor, param.reborrow(), &mut param_tile, len, &mut dice, PLACE_OF_PARAM);
+            if ema.is_some() || copy.is_some() {
+                let params = &*numbers(processor, &mut param, &mut param_tile, len);
+                if let Some(ema) = &mut ema {
+                    let mut ema = ema.take(TILE);
+                    let averages = numbers(processor, &mut ema, &mut other_tile, len);
+                    processor.run(Follow { averages, params, average: after.ema });
+                    write(processor, ema, &mut other_tile, len, &mut dice, PLACE_OF_EMA);
+                }
+                if let Some(copy) = &mut copy {
+                    let values = copy.take(TILE);
+                    processor.run(Write { numbers: params, values, noise: None });
+                }
+            }
+            grad.zero();
+            dice.advance();
+        }
+    }
+}
+
+/// Which random bits are whose: the state's buffers come first.
+const PLACE_OF_PARAM: usize = MAX_BUFFERS;
+const PLACE_OF_EMA: usize = MAX_BUFFERS + 1;
+
+/// The random bits of a tile, drawn once something needs them: 16 for each of two places.
+struct Dice {
+    noise: Option<Noise>,
+    index: u64,
+    drawn: Option<u64>,
+    bits: [u32; TILE],
+}
+
+impl Dice {
+    /// The bits of a place, and where in each word they are.
+    #[inline(always)]
+    fn at(&mut self, processor: impl Processor, place: usize) -> Option<(&[u32], u32)> {
+        let noise = self.noise?;
+        let (stream, shift) = (place as u64 / 2, place as u32 % 2 * 16);
+        if self.drawn != Some(stream) {
+            self.drawn = Some(stream);
+            processor.run(Draw { noise, stream, index: self.index, bits: &mut self.bits });
+        }
+        Some((&self.bits, shift))
+    }
+
+    fn advance(&mut self) {
+        self.index = self.index.wrapping_add(TILE as u64);
+        self.drawn = None;
+    }
+}
+
+/// The numbers of a tile: in place, or read into the tile.
+#[inline(always)]
+fn numbers<'a>(
+    processor: impl Processor,
+    values: &'a mut ValuesMut<'_>,
+    tile: &'a mut [f32; TILE],
+    len: usize,
+) -> &'a mut [f32] {
+    if !matches!(values, ValuesMut::F32(_)) {
+        read(processor, values.as_values(), tile, len);
+    }
+    numbers_again(values, tile, len)
+}
+
+/// The same once they have been read.
+#[inline(always)]
+fn numbers_again<'a>(
+    values: &'a mut ValuesMut<'_>,
+    tile: &'a mut [f32; TILE],
+    len: usize,
+) -> &'a mut [f32] {
+    match values {
+        ValuesMut::F32(slice) => slice,
+        _ => tile.get_mut(..len).unwrap_or_default(),
+    }
+}
+
+#[inline(always)]
+fn read<'a>(
+    processor: impl Processor,
+    values: Values<'_>,
+    tile: &'a mut [f32; TILE],
+    len: usize,
+) -> &'a [f32] {
+    processor.run(Read { values, numbers: tile });
+    tile.get(..len).unwrap_or_default()
+}
+
+/// Writes back what was read into a tile.
+#[inline(always)]
+fn write(
+    processor: impl Processor,
+    values: ValuesMut<'_>,
+    tile: &mut [f32; TILE],
+    len: usize,
+    dice: &mut Dice,
+    place: usize,
+) {
+    if !matches!(values, ValuesMut::F32(_)) {
+        // A block that is not full is one with zeros, which have no say in its exponent.
+        tile.get_mut(len..).unwrap_or_default().fill(0.0);
+        processor.run(Write { numbers: tile, values, noise: dice.at(processor, place) });
+    }
+}
+
+/// Draws the random bits of a tile.
+struct Draw<'a> {
+    noise: Noise,
+    stream: u64,
+    index: u64,
+    bits: &'a mut [u32; TILE],
+}
+
+impl Operation for Draw<'_> {
+    #[inline(always)]
+    fn with_scalars(self) {
+        let spans = self.bits.chunks_mut(SPAN);
+        for (index, bits) in (self.index..).step_by(SPAN).zip(spans) {
+            self.noise.draw(self.stream, index, bits);
+        }
+    }
+}
+
+/// Clamps numbers.
+struct Clamp<'a> {
+    numbers: &'a mut [f32],
+    min: f32,
+    max: f32,
+}
+
+impl Operation for Clamp<'_> {
+    #[inline(always)]
+    fn with_scalars(self) {
+        for number in self.numbers {
+            *number = number.at_most(self.max).at_least(self.min);
+        }
+    }
+}
+
+/// Lets averages follow the parameters.
+struct Follow<'a> {
+    averages: &'a mut [f32],
+    params: &'a [f32],
+    average: Average,
+}
+
+impl Operation for Follow<'_> {
+    #[inline(always)]
+    fn with_scalars(self) {
+        for (average, param) in self.averages.iter_mut().zip(self.params) {
+            self.average.take(average, *param);
+        }
+    }
+}
+
+plain!(Draw);
+plain!(Clamp);
+plain!(Follow);
