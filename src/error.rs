@@ -279,6 +279,14 @@ named! {
     Offset = 49 c"offset",
     /// Numbers in one of the formats.
     Values = 50 c"values",
+    /// The epilogue (C only).
+    Epilogue = 51 c"epilogue",
+    /// How numbers are rounded (C only).
+    Rounding = 52 c"rounding",
+    /// Whether the gradient is zeroed (C only).
+    ZeroGrad = 53 c"zero_grad",
+    /// Numbers to be read or written (C only).
+    Numbers = 54 c"numbers",
 }
 
 impl Argument {

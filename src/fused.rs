@@ -264,6 +264,12 @@ impl<R: Rule> FusedStep<R> {
         Ok(())
     }
 
+    /// Refuses a buffer that is missing, and one that would be ignored.
+    #[cfg(feature = "capi")]
+    pub(crate) fn expects<T>(&self, buffers: &Buffers<T>) -> Result<(), Error> {
+        self.step.present(buffers)
+    }
+
     /// The pass itself, over a tensor that has been checked.
     pub(crate) fn run(&self, parts: Parts<'_>) {
         let (kernel, incoming) = self.step.parts();

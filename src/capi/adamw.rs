@@ -1,8 +1,8 @@
 //! AdamW, from C.
 
 use super::adam::state;
-use super::call::{self, Hyper, Item, Raw, flag, known, zero};
-use super::gradstep_options;
+use super::call::{self, FusedItem, FusedRaw, Hyper, Item, Part, Raw, flag, known, zero};
+use super::{gradstep_epilogue, gradstep_options, gradstep_values};
 use crate::error::{Argument, Error};
 use crate::{AdamW, Amsgrad, EpsPlacement};
 
@@ -55,6 +55,34 @@ pub struct gradstep_adamw_tensor {
     pub max_exp_avg_sq: *mut f32,
 }
 
+/// One tensor of gradstep_adamw_fused_step(): n numbers each.
+///
+/// param, grad, ema and copy are float, bfloat16 or binary16; state may have 8 bits as well, in the
+/// format that is for it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gradstep_adamw_fused_tensor {
+    /// The number of elements.
+    pub n: usize,
+    /// The parameters, updated.
+    pub param: gradstep_values,
+    /// The gradient, only read unless it is to be zeroed.
+    pub grad: gradstep_values,
+    /// State, updated.
+    pub exp_avg: gradstep_values,
+    /// State, updated.
+    pub exp_avg_sq: gradstep_values,
+    /// State, updated; none without AMSGrad.
+    pub max_exp_avg_sq: gradstep_values,
+    /// The moving average of the parameters, updated; or none.
+    pub ema: gradstep_values,
+    /// Written with the new parameters; or none.
+    pub copy: gradstep_values,
+    /// The index of the first element in the whole model, a multiple of 256: it decides which random
+    /// bits the elements get. Only stochastic rounding asks for it.
+    pub offset: u64,
+}
+
 impl Hyper for gradstep_adamw {
     type Rule = AdamW;
 
@@ -91,6 +119,14 @@ impl Item for gradstep_adamw_tensor {
     fn to_raw(self) -> Raw {
         let Self { n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq } = self;
         Raw { n, param, grad, state: state(exp_avg, exp_avg_sq, max_exp_avg_sq) }
+    }
+}
+
+impl FusedItem for gradstep_adamw_fused_tensor {
+    fn to_raw(self) -> FusedRaw {
+        let Self { n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, ema, copy, offset } = self;
+        let state = [Some(exp_avg), Some(exp_avg_sq), call::present(max_exp_avg_sq)];
+        FusedRaw { n, param, grad, state, ema, copy, offset }
     }
 }
 
@@ -167,4 +203,30 @@ pub unsafe extern "C" fn gradstep_adamw_step_list(
     tensors: *const gradstep_adamw_tensor,
 ) -> i32 {
     unsafe { call::step_list(hyper, options, t, count, tensors) }
+}
+
+/// One step on `count` tensors whose numbers may have any format, with what there is to do after the
+/// update in the same pass; or one of `chunks` parts of it, which any thread may take.
+///
+/// A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
+/// otherwise the same arguments, in any order, at the same time or one after the other: together they
+/// are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
+/// tensors, so either all of them succeed or none writes anything.
+///
+/// Errors: as gradstep_adamw_step_list(), and: a format is not defined, or not for its buffer; `offset` is
+/// not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
+/// not below `chunks`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_adamw_fused_step(
+    hyper: *const gradstep_adamw,
+    options: *const gradstep_options,
+    epilogue: *const gradstep_epilogue,
+    t: u64,
+    chunks: usize,
+    index: usize,
+    count: usize,
+    tensors: *const gradstep_adamw_fused_tensor,
+) -> i32 {
+    let part = Part { chunks, index };
+    unsafe { call::fused_step(hyper, options, epilogue, t, part, count, tensors) }
 }

@@ -5,12 +5,16 @@ use core::mem::{align_of, size_of};
 use core::ops::Range;
 use core::slice;
 
-use super::{GRADSTEP_OK, gradstep_options};
+use super::{GRADSTEP_OK, gradstep_epilogue, gradstep_options, gradstep_values};
+use crate::blocks::{self, WORDS};
+use crate::chunk::{BLOCK, share};
 use crate::error::{Argument, Error, ErrorKind};
+use crate::fused::{Epilogue, FusedStep, Gradient, Parts, Rounding};
 use crate::gradient::Incoming;
 use crate::rule::{
     Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, SETTLED, present_as_expected,
 };
+use crate::values::{BlocksMut, Values, ValuesMut, block_count};
 use crate::{Backend, Rule, Step};
 
 /// A rule's hyperparameters as C sees them.
@@ -36,6 +40,36 @@ pub(super) struct Raw {
     pub grad: *const f32,
     /// `Some` for a buffer that the rule always has, null or not.
     pub state: Buffers<*mut f32>,
+}
+
+/// One tensor of a fused step, as C sees it.
+pub(super) trait FusedItem: Copy {
+    fn to_raw(self) -> FusedRaw;
+}
+
+/// One tensor's pointers, of which nothing is known yet.
+#[derive(Clone, Copy)]
+pub(super) struct FusedRaw {
+    pub n: usize,
+    pub param: gradstep_values,
+    pub grad: gradstep_values,
+    /// `Some` for a buffer that the rule always has, null or not.
+    pub state: Buffers<gradstep_values>,
+    pub ema: gradstep_values,
+    pub copy: gradstep_values,
+    pub offset: u64,
+}
+
+/// Which part of a step is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    pub chunks: usize,
+    pub index: usize,
+}
+
+/// Numbers that only some variants have: null is none.
+pub(super) fn present(values: gradstep_values) -> Option<gradstep_values> {
+    (!values.data.is_null()).then_some(values)
 }
 
 /// A buffer that only some variants of a rule have: null is none.
@@ -351,4 +385,322 @@ unsafe fn run<R: Rule>(step: &Step<R>, raw: Raw) {
             state.map(|buffer| buffer.map(|buffer| slice::from_raw_parts_mut(buffer, n))),
         );
     }
+}
+
+pub(super) unsafe fn epilogue_default(
+    epilogue: *mut gradstep_epilogue,
+    size: usize,
+    defaults: gradstep_epilogue,
+) -> i32 {
+    status((|| {
+        usable(epilogue, Argument::Epilogue)?;
+        if size != defaults.size {
+            return Err(Error::new(ErrorKind::WrongSize, Argument::Size));
+        }
+        // SAFETY: not null and aligned; that there is room is what the caller vouches for.
+        unsafe { epilogue.write(defaults) };
+        Ok(())
+    })())
+}
+
+/// The epilogue, and whether the gradient is to be zeroed.
+unsafe fn to_epilogue(epilogue: *const gradstep_epilogue) -> Result<(Epilogue, bool), Error> {
+    if epilogue.is_null() {
+        return Ok((Epilogue::default(), false));
+    }
+    usable(epilogue, Argument::Epilogue)?;
+    // SAFETY: not null and aligned; every version of the struct begins with its size.
+    if unsafe { (*epilogue).size } != size_of::<gradstep_epilogue>() {
+        return Err(Error::new(ErrorKind::WrongSize, Argument::Size));
+    }
+    // SAFETY: it says that it is as large as this version of the struct.
+    let gradstep_epilogue { size: _, ema_decay, param_min, param_max, seed, rounding, zero_grad } =
+        unsafe { *epilogue };
+    let stochastic = known(&[false, true], rounding, Argument::Rounding)?;
+    let rounding = if stochastic { Rounding::Stochastic { seed } } else { Rounding::Nearest };
+    let zero_grad = flag(zero_grad, Argument::ZeroGrad)?;
+    Ok((Epilogue { ema_decay, param_min, param_max, rounding }, zero_grad))
+}
+
+pub(super) unsafe fn fused_step<H: Hyper, I: FusedItem>(
+    hyper: *const H,
+    options: *const gradstep_options,
+    epilogue: *const gradstep_epilogue,
+    t: u64,
+    part: Part,
+    count: usize,
+    tensors: *const I,
+) -> i32 {
+    status((|| {
+        // SAFETY: as the caller vouches.
+        let mut step = unsafe { prepare(hyper, t) }?;
+        // SAFETY: as the caller vouches.
+        unsafe { apply(options, step.incoming_mut()) }?;
+        // SAFETY: as the caller vouches.
+        let (epilogue, zero_grad) = unsafe { to_epilogue(epilogue) }?;
+        let step = step.fuse(epilogue)?;
+        crate::chunk(0, part.chunks, part.index)?;
+        // SAFETY: as the caller vouches.
+        let Some(tensors) = (unsafe { borrow_list(count, tensors) }?) else { return Ok(()) };
+        let list = tensors.as_ptr_range();
+        let list = list.start.addr()..list.end.addr();
+
+        let mut blocks = 0_usize;
+        for (index, tensor) in tensors.iter().enumerate() {
+            let raw = tensor.to_raw();
+            checked_fused(&step, &raw, zero_grad, list.clone())
+                .map_err(|error| error.of_tensor(index))?;
+            let sum = blocks.checked_add(raw.n.div_ceil(BLOCK));
+            blocks = sum.ok_or(Error::new(ErrorKind::TooLong, Argument::Count))?;
+        }
+
+        // The chunk is one of all blocks of all tensors, so that threads get as much each, however the
+        // sizes of tensors differ.
+        let share = share(blocks, part.chunks, part.index);
+        let mut first = 0;
+        for tensor in tensors {
+            let raw = tensor.to_raw();
+            let own = first..first + raw.n.div_ceil(BLOCK);
+            first = own.end;
+            let begin = share.start.clamp(own.start, own.end) - own.start;
+            let end = share.end.clamp(own.start, own.end) - own.start;
+            if begin < end {
+                let range = begin * BLOCK..(end * BLOCK).min(raw.n);
+                // SAFETY: checked above, and the list has not been written to since.
+                step.run(unsafe { raw.to_parts(zero_grad, range) });
+            }
+        }
+        Ok(())
+    })())
+}
+
+/// A list of items, if it has some.
+unsafe fn borrow_list<'a, I>(count: usize, items: *const I) -> Result<Option<&'a [I]>, Error> {
+    if count == 0 {
+        return Ok(None);
+    }
+    usable(items, Argument::Tensors)?;
+    let bytes = bytes::<I>(count, Argument::Count)?;
+    end(items, bytes, Argument::Count)?;
+    // SAFETY: not null, aligned, and of a possible length; the rest the caller vouches for.
+    Ok(Some(unsafe { slice::from_raw_parts(items, count) }))
+}
+
+/// The format of some values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    F32 = super::GRADSTEP_FORMAT_F32 as isize,
+    Bf16 = super::GRADSTEP_FORMAT_BF16 as isize,
+    F16 = super::GRADSTEP_FORMAT_F16 as isize,
+    E4m3 = super::GRADSTEP_FORMAT_E4M3 as isize,
+    E5m3 = super::GRADSTEP_FORMAT_E5M3 as isize,
+}
+
+impl Format {
+    fn of(values: &gradstep_values, argument: Argument) -> Result<Self, Error> {
+        zero(values.reserved, argument)?;
+        let all = [Self::F32, Self::Bf16, Self::F16, Self::E4m3, Self::E5m3];
+        let found = all.into_iter().find(|&format| format as isize == values.format as isize);
+        found.ok_or(Error::new(ErrorKind::Format, argument))
+    }
+}
+
+/// Addresses that a call reads or writes.
+#[derive(Clone)]
+struct Region {
+    addresses: Range<usize>,
+    argument: Argument,
+    is_written: bool,
+}
+
+/// Where values of `n` elements are, codes and exponents, once they can be.
+fn regions(
+    values: &gradstep_values,
+    n: usize,
+    argument: Argument,
+    is_written: bool,
+) -> Result<[Option<Region>; 2], Error> {
+    let region = |start: usize, end: usize| Region { addresses: start..end, argument, is_written };
+    fn place<T>(pointer: *const T, n: usize, argument: Argument) -> Result<(usize, usize), Error> {
+        usable(pointer, argument)?;
+        let bytes = bytes::<T>(n, Argument::N)?;
+        Ok((pointer.addr(), end(pointer, bytes, Argument::N)?))
+    }
+    let blocks = block_count(n);
+    let (start, end) = match Format::of(values, argument)? {
+        Format::F32 => place(values.data.cast::<f32>(), n, argument)?,
+        Format::Bf16 | Format::F16 => place(values.data.cast::<u16>(), n, argument)?,
+        Format::E4m3 | Format::E5m3 => {
+            let words = blocks.checked_mul(WORDS);
+            let words = words.ok_or(Error::new(ErrorKind::TooLong, Argument::N))?;
+            let (start, end) = place(values.data.cast::<u32>(), words, argument)?;
+            let (first, last) = place(values.exponents, blocks, argument)?;
+            return Ok([Some(region(start, end)), Some(region(first, last))]);
+        }
+    };
+    if !values.exponents.is_null() {
+        return Err(Error::new(ErrorKind::Unused, argument));
+    }
+    Ok([Some(region(start, end)), None])
+}
+
+/// Refuses regions of which one is written and shares an address with another.
+fn disjoint_regions(regions: &[Option<Region>]) -> Result<(), Error> {
+    for (index, region) in regions.iter().enumerate() {
+        for other in &regions[..index] {
+            if let (Some(a), Some(b)) = (region, other)
+                && (a.is_written || b.is_written)
+                && a.addresses.start < b.addresses.end
+                && b.addresses.start < a.addresses.end
+            {
+                return Err(Error::new(ErrorKind::Overlap, a.argument));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many regions a tensor may have: two for each of its values, and the list.
+const REGIONS: usize = 2 * (MAX_BUFFERS + 4) + 1;
+
+/// Checks one tensor, of which nothing that is written may overlap the addresses `list`.
+fn checked_fused<R: Rule>(
+    step: &FusedStep<R>,
+    raw: &FusedRaw,
+    zero_grad: bool,
+    list: Range<usize>,
+) -> Result<(), Error> {
+    let FusedRaw { n, param, grad, state, ema, copy, offset: _ } = raw;
+    if *n == 0 {
+        return Ok(());
+    }
+    step.expects(state)?;
+    let mut all: [Option<Region>; REGIONS] = [const { None }; REGIONS];
+    let mut places = all.chunks_exact_mut(2);
+    let state = state.iter().zip(names::<R>());
+    let state = state.filter_map(|(values, name)| Some((values.as_ref()?, (*name)?, true)));
+    let [ema, copy] = [(ema, Argument::Ema), (copy, Argument::Copy)]
+        .map(|(values, name)| present(*values).is_some().then_some((values, name, true)));
+    let values = [(param, Argument::Param, true), (grad, Argument::Grad, zero_grad)];
+    for (values, name, is_written) in values.into_iter().chain(state).chain(ema).chain(copy) {
+        let regions = regions(values, *n, name, is_written)?;
+        if let Some(place) = places.next() {
+            place.clone_from_slice(&regions);
+        }
+    }
+    if let Some(last) = all.last_mut() {
+        *last = Some(Region { addresses: list, argument: Argument::Tensors, is_written: false });
+    }
+    disjoint_regions(&all)?;
+    // SAFETY: not null, aligned, of a possible length, and what is written overlaps nothing.
+    step.check(&unsafe { raw.to_parts(zero_grad, 0..*n) })
+}
+
+impl FusedRaw {
+    /// Elements of a range that begins where a block does.
+    ///
+    /// # Safety
+    ///
+    /// `checked_fused` has found nothing wrong with the pointers, and the memory is as the caller said.
+    unsafe fn to_parts<'a>(self, zero_grad: bool, range: Range<usize>) -> Parts<'a> {
+        let Self { n: _, param, grad, state, ema, copy, offset } = self;
+        // SAFETY: as the caller vouches.
+        let part = |values: gradstep_values| unsafe { to_values(values, range.clone()) };
+        let grad = part(grad);
+        Parts {
+            param: part(param),
+            grad: match grad {
+                grad if zero_grad => Gradient::Zero(grad),
+                ValuesMut::F32(slice) => Gradient::Keep(Values::F32(slice)),
+                ValuesMut::Bf16(codes) => Gradient::Keep(Values::Bf16(codes)),
+                ValuesMut::F16(codes) => Gradient::Keep(Values::F16(codes)),
+                grad => Gradient::Zero(grad), // refused by `check`, which nothing gets past
+            },
+            state: state.map(|values| values.map(part)),
+            ema: present(ema).map(part),
+            copy: present(copy).map(part),
+            offset: offset.wrapping_add(range.start as u64),
+        }
+    }
+}
+
+/// Elements of a range that begins where a block does.
+///
+/// # Safety
+///
+/// `regions` has found nothing wrong with the pointers, and the memory is as the caller said.
+unsafe fn to_values<'a>(values: gradstep_values, range: Range<usize>) -> ValuesMut<'a> {
+    let gradstep_values { data, exponents, format, reserved: _ } = values;
+    let len = range.len();
+    let first = range.start / blocks::BLOCK;
+    let count = block_count(len);
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let floats = || slice::from_raw_parts_mut(data.cast::<f32>().add(range.start), len);
+        let halves = || slice::from_raw_parts_mut(data.cast::<u16>().add(range.start), len);
+        let eights = || BlocksMut {
+            codes: slice::from_raw_parts_mut(data.cast::<u32>().add(first * WORDS), count * WORDS),
+            exponents: slice::from_raw_parts_mut(exponents.add(first), count),
+        };
+        match format {
+            super::GRADSTEP_FORMAT_BF16 => ValuesMut::Bf16(halves()),
+            super::GRADSTEP_FORMAT_F16 => ValuesMut::F16(halves()),
+            super::GRADSTEP_FORMAT_E4M3 => ValuesMut::E4m3(eights()),
+            super::GRADSTEP_FORMAT_E5M3 => ValuesMut::E5m3(eights()),
+            _ => ValuesMut::F32(floats()),
+        }
+    }
+}
+
+/// Checks values and the floats that they are made of, or become; `n` is not 0.
+unsafe fn values_and_floats<'a>(
+    values: *const gradstep_values,
+    n: usize,
+    numbers: *const f32,
+    values_are_written: bool,
+) -> Result<ValuesMut<'a>, Error> {
+    // SAFETY: as the caller vouches.
+    let values = unsafe { borrow(values, Argument::Values) }?;
+    let [codes, exponents] = regions(values, n, Argument::Values, values_are_written)?;
+    let start = place(numbers, n, Argument::Numbers)?;
+    let numbers = Region {
+        addresses: start..start + n * size_of::<f32>(),
+        argument: Argument::Numbers,
+        is_written: !values_are_written,
+    };
+    disjoint_regions(&[codes, exponents, Some(numbers)])?;
+    // SAFETY: just checked.
+    Ok(unsafe { to_values(*values, 0..n) })
+}
+
+pub(super) unsafe fn values_read(
+    values: *const gradstep_values,
+    n: usize,
+    numbers: *mut f32,
+) -> i32 {
+    status((|| {
+        if n == 0 {
+            return Ok(());
+        }
+        // SAFETY: as the caller vouches.
+        let values = unsafe { values_and_floats(values, n, numbers, false) }?;
+        // SAFETY: just checked.
+        values.as_values().read(unsafe { slice::from_raw_parts_mut(numbers, n) })
+    })())
+}
+
+pub(super) unsafe fn values_write(
+    values: *const gradstep_values,
+    n: usize,
+    numbers: *const f32,
+) -> i32 {
+    status((|| {
+        if n == 0 {
+            return Ok(());
+        }
+        // SAFETY: as the caller vouches.
+        let values = unsafe { values_and_floats(values, n, numbers, true) }?;
+        // SAFETY: just checked.
+        values.write(unsafe { slice::from_raw_parts(numbers, n) })
+    })())
 }

@@ -26,6 +26,15 @@ macro_rules! tensor {
     };
 }
 
+/// A struct of a length, four values and those of the state, and an offset.
+macro_rules! fused_tensor {
+    ($struct:ident, $buffers:literal) => {
+        let values = size_of::<usize>() + ($buffers + 4) * size_of::<gradstep_values>();
+        assert!(offset_of!($struct, offset) == values.next_multiple_of(align_of::<u64>()));
+        assert!(size_of::<$struct>() == offset_of!($struct, offset) + 8);
+    };
+}
+
 const _: () = {
     hyper!(gradstep_sgd, 4, 4, reserved);
     hyper!(gradstep_adagrad, 5, 2, maximize);
@@ -40,6 +49,21 @@ const _: () = {
     tensor!(gradstep_adadelta_tensor, 4, acc_delta);
     tensor!(gradstep_adam_tensor, 5, max_exp_avg_sq);
     tensor!(gradstep_adamw_tensor, 5, max_exp_avg_sq);
+
+    assert!(offset_of!(gradstep_values, format) == 2 * size_of::<usize>());
+    assert!(size_of::<gradstep_values>() == 2 * size_of::<usize>() + 8);
+    fused_tensor!(gradstep_sgd_fused_tensor, 1);
+    fused_tensor!(gradstep_adagrad_fused_tensor, 1);
+    fused_tensor!(gradstep_rmsprop_fused_tensor, 3);
+    fused_tensor!(gradstep_adadelta_fused_tensor, 2);
+    fused_tensor!(gradstep_adam_fused_tensor, 3);
+    fused_tensor!(gradstep_adamw_fused_tensor, 3);
+
+    assert!(offset_of!(gradstep_epilogue, rounding) == offset_of!(gradstep_epilogue, ema_decay) + 32);
+    assert!(
+        size_of::<gradstep_epilogue>()
+            == (offset_of!(gradstep_epilogue, rounding) + 8).next_multiple_of(align_of::<f64>())
+    );
 
     assert!(offset_of!(gradstep_options, size) == 0);
     assert!(

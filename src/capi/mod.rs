@@ -14,6 +14,7 @@ mod adagrad;
 mod adam;
 mod adamw;
 mod call;
+mod fused;
 mod layout;
 mod rmsprop;
 mod sgd;
@@ -22,6 +23,7 @@ pub use adadelta::*;
 pub use adagrad::*;
 pub use adam::*;
 pub use adamw::*;
+pub use fused::*;
 pub use rmsprop::*;
 pub use sgd::*;
 
@@ -77,6 +79,13 @@ pub const GRADSTEP_ERROR_WRONG_SIZE: i32 = 17;
 pub const GRADSTEP_ERROR_OUT_OF_RANGE: i32 = 18;
 /// A reserved field is not 0.
 pub const GRADSTEP_ERROR_NOT_ZERO: i32 = 19;
+/// A format is not one of those that this buffer may have.
+pub const GRADSTEP_ERROR_FORMAT: i32 = 20;
+// 21 is for blocks of other lengths, which have one `n` in C.
+/// An offset is not a multiple of 256.
+pub const GRADSTEP_ERROR_NOT_A_MULTIPLE: i32 = 22;
+/// param_max is below param_min, or one of them is NaN.
+pub const GRADSTEP_ERROR_NOT_AN_INTERVAL: i32 = 23;
 
 /// eps_placement: sqrt(v) + eps.
 pub const GRADSTEP_EPS_OUTSIDE: i32 = 0;
@@ -136,6 +145,9 @@ const _: () = {
     assert!(GRADSTEP_ERROR_WRONG_SIZE == ErrorKind::WrongSize as i32);
     assert!(GRADSTEP_ERROR_OUT_OF_RANGE == ErrorKind::OutOfRange as i32);
     assert!(GRADSTEP_ERROR_NOT_ZERO == ErrorKind::NotZero as i32);
+    assert!(GRADSTEP_ERROR_FORMAT == ErrorKind::Format as i32);
+    assert!(GRADSTEP_ERROR_NOT_A_MULTIPLE == ErrorKind::NotAMultiple as i32);
+    assert!(GRADSTEP_ERROR_NOT_AN_INTERVAL == ErrorKind::NotAnInterval as i32);
 
     assert!(GRADSTEP_EPS_OUTSIDE == EpsPlacement::Outside as i32);
     assert!(GRADSTEP_EPS_INSIDE == EpsPlacement::Inside as i32);

@@ -1,6 +1,6 @@
 //! What the tests share: every rule with every combination of its options, data, and a comparison.
 
-#![allow(dead_code)] // no test needs all of it
+#![allow(dead_code, unused_imports)] // no test needs all of it
 
 mod numbers;
 mod store;
