@@ -152,6 +152,26 @@
 #define GRADSTEP_ERROR_NOT_ZERO 19
 
 /**
+ * A value is not above 0, not finite or denormal as a float.
+ */
+#define GRADSTEP_ERROR_NOT_NORMAL 20
+
+/**
+ * A value is not above 1, or not finite.
+ */
+#define GRADSTEP_ERROR_NOT_ABOVE_ONE 21
+
+/**
+ * A value is not between 0 and 1.
+ */
+#define GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE 22
+
+/**
+ * A gradient has a NaN or an infinity: the step should be skipped.
+ */
+#define GRADSTEP_ERROR_GRAD_NOT_FINITE 23
+
+/**
  * eps_placement: sqrt(v) + eps.
  */
 #define GRADSTEP_EPS_OUTSIDE 0
@@ -554,6 +574,55 @@ typedef struct gradstep_adamw_tensor {
 } gradstep_adamw_tensor;
 
 /**
+ * The sum of the squares of a gradient, of any number of tensors and threads: in whichever order
+ * they are added and merged, it has the same bits on every machine.
+ *
+ * Start with gradstep_norm_init(), or with zeros, which are the same. It may be copied; what is in
+ * it has no meaning but to these functions.
+ */
+typedef struct gradstep_norm {
+    /**
+     * A number in fixed point, and whether an element is not finite.
+     */
+    uint64_t words[11];
+} gradstep_norm;
+
+/**
+ * The factor of the loss that keeps small gradients from becoming 0 in half precision, as
+ * torch.amp.GradScaler's:
+ *
+ * scale = scale backoff_factor    after a gradient with a NaN or an infinity, whose step is skipped
+ * scale = scale growth_factor     after growth_interval other ones in a row
+ *
+ * A new scale is rounded to float. One that would become infinite or denormal stays as it is.
+ *
+ * Fill it with gradstep_loss_scale_default(), then set what you need. Store and restore it with the
+ * rest of a run.
+ */
+typedef struct gradstep_loss_scale {
+    /**
+     * What the loss of this step is multiplied by, a positive normal float. Default 65536.
+     */
+    double scale;
+    /**
+     * What the scale is multiplied by to grow, above 1. Default 2.
+     */
+    double growth_factor;
+    /**
+     * What the scale is multiplied by to back off, between 0 and 1. Default 0.5.
+     */
+    double backoff_factor;
+    /**
+     * How many gradients in a row must be finite before the scale grows, at least 1. Default 2000.
+     */
+    uint64_t growth_interval;
+    /**
+     * How many have been. Default 0.
+     */
+    uint64_t growth_tracker;
+} gradstep_loss_scale;
+
+/**
  * RMSProp (Hinton, 2012; centered: Graves, 2013; torch.optim.RMSprop).
  *
  * v = alpha v + (1 - alpha) g^2
@@ -773,10 +842,10 @@ int32_t gradstep_backend_force(int32_t backend);
 /**
  * Where chunk `index` begins and ends when `n` elements are cut into `chunks` parts for threads.
  *
- * The parts follow each other, differ in length by no more than 16 elements, and begin at
- * multiples of 16 elements: two threads never write to the same 64 bytes of a buffer that starts
+ * The parts follow each other, differ in length by no more than 256 elements, and begin at
+ * multiples of 256 elements: two threads never write to the same 64 bytes of a buffer that starts
  * at a multiple of 64. A step on each part, in any order and on any thread, gives the same bits as
- * a step on the whole. With few elements some parts are empty.
+ * a step on the whole, and so do the parts' norms, merged. With few elements some parts are empty.
  *
  * Errors: `chunks` is 0; `index` is not below `chunks`; `begin` or `end` is null or misaligned.
  */
@@ -1021,6 +1090,104 @@ int32_t gradstep_adamw_step_list(const struct gradstep_adamw *hyper,
                                  uint64_t t,
                                  size_t count,
                                  const struct gradstep_adamw_tensor *tensors);
+
+/**
+ * Starts with the norm of nothing, 0.
+ *
+ * Errors: `norm` is null or misaligned.
+ */
+int32_t gradstep_norm_init(struct gradstep_norm *norm);
+
+/**
+ * Adds `n` elements of a gradient: a tensor's, or those of a part of it that begins at a multiple of
+ * 256 elements, as gradstep_chunk() cuts.
+ *
+ * A NaN or an infinity makes the norm not finite, which is no error here.
+ *
+ * Errors: `norm` is null or misaligned; `grad` is, unless `n` is 0; `n` floats do not fit the
+ * address space; `grad` and `norm` overlap.
+ */
+int32_t gradstep_norm_add(struct gradstep_norm *norm,
+                          size_t n,
+                          const float *grad);
+
+/**
+ * Adds what was added to `other`, on another thread for example.
+ *
+ * Errors: `norm` or `other` is null or misaligned; they overlap.
+ */
+int32_t gradstep_norm_merge(struct gradstep_norm *norm, const struct gradstep_norm *other);
+
+/**
+ * Writes 1 to `finite` if no element is a NaN or an infinity, else 0.
+ *
+ * Errors: `norm` or `finite` is null or misaligned.
+ */
+int32_t gradstep_norm_is_finite(const struct gradstep_norm *norm, int32_t *finite);
+
+/**
+ * Writes the sum of the squares of all elements to `value`: NaN if it is not finite.
+ *
+ * It is off by less than 1.5e-15 of itself, however many elements there are.
+ *
+ * Errors: `norm` or `value` is null or misaligned.
+ */
+int32_t gradstep_norm_sum_of_squares(const struct gradstep_norm *norm, double *value);
+
+/**
+ * Writes the Euclidean norm to `value`, the square root of that sum: NaN if it is not finite.
+ *
+ * Errors: `norm` or `value` is null or misaligned.
+ */
+int32_t gradstep_norm_value(const struct gradstep_norm *norm, double *value);
+
+/**
+ * Writes the factor for gradstep_options.grad_scale to `factor` that takes the loss scale out of the
+ * gradient and, where its norm is above `max_norm`, shortens it, as torch.nn.utils.clip_grad_norm_:
+ *
+ * factor = min(1, max_norm / (norm / loss_scale + 1e-6)) / loss_scale
+ *
+ * `max_norm` is NULL for no clipping, and `loss_scale`, what the loss was multiplied by, for 1.
+ *
+ * Errors: a norm that is not finite (GRADSTEP_ERROR_GRAD_NOT_FINITE): skip the step; `max_norm` is
+ * negative or NaN; `loss_scale` is not a positive normal float; a pointer is misaligned; `norm` or
+ * `factor` is null.
+ */
+int32_t gradstep_norm_clip(const struct gradstep_norm *norm,
+                           const double *max_norm,
+                           const double *loss_scale,
+                           double *factor);
+
+/**
+ * Fills `loss_scale` with torch.amp.GradScaler's defaults.
+ *
+ * Errors: `loss_scale` is null or misaligned.
+ */
+int32_t gradstep_loss_scale_default(struct gradstep_loss_scale *loss_scale);
+
+/**
+ * Ends a step whose gradient was added to `norm`: writes its factor for gradstep_options.grad_scale
+ * to `factor`, that of gradstep_norm_clip() with this step's scale, and 1 to `take`; or 0 to both if
+ * the step must be skipped because the norm is not finite. Then the scale becomes the next step's.
+ *
+ * `max_norm` is NULL for no clipping.
+ *
+ * Errors: a field of `loss_scale` is outside its domain; `max_norm` is negative or NaN; a pointer is
+ * misaligned; `loss_scale`, `norm`, `factor` or `take` is null.
+ */
+int32_t gradstep_loss_scale_advance(struct gradstep_loss_scale *loss_scale,
+                                    const struct gradstep_norm *norm,
+                                    const double *max_norm,
+                                    double *factor,
+                                    int32_t *take);
+
+/**
+ * Moves on to the next step's scale, for a program that found out by itself whether the gradient is
+ * finite, 1 or 0, and has divided it by this step's.
+ *
+ * Errors: `finite` is neither; a field is outside its domain; `loss_scale` is null or misaligned.
+ */
+int32_t gradstep_loss_scale_update(struct gradstep_loss_scale *loss_scale, int32_t finite);
 
 /**
  * Fills `hyper` with torch.optim's defaults.

@@ -147,19 +147,19 @@ fn chunk(
     Ok(())
 }
 
-/// Where a chunk begins and ends: whole lines of 16 elements, dealt out evenly, the last chunks
+/// Where a chunk begins and ends: whole blocks of 256 elements, dealt out evenly, the last chunks
 /// getting those that are left over.
 fn bounds(n: usize, chunks: usize, index: usize) -> (usize, usize) {
     let [n, chunks, index] = [n, chunks, index].map(|number| number as u128);
-    let lines = n.div_ceil(16);
+    let blocks = n.div_ceil(256);
     let begin = |index: u128| {
-        let short = chunks - lines % chunks;
-        let lines = lines / chunks * index + index.saturating_sub(short);
-        (lines * 16).min(n) as usize
+        let short = chunks - blocks % chunks;
+        let blocks = blocks / chunks * index + index.saturating_sub(short);
+        (blocks * 256).min(n) as usize
     };
     let (begin, end) = (begin(index), begin(index + 1));
-    assert!(begin <= end && (begin % 16 == 0 || begin as u128 == n));
-    assert!((end - begin) as u128 <= (n / chunks / 16 + 1) * 16);
+    assert!(begin <= end && (begin % 256 == 0 || begin as u128 == n));
+    assert!((end - begin) as u128 <= (n / chunks / 256 + 1) * 256);
     (begin, end)
 }
 

@@ -41,6 +41,11 @@ const _: () = {
     tensor!(gradstep_adam_tensor, 5, max_exp_avg_sq);
     tensor!(gradstep_adamw_tensor, 5, max_exp_avg_sq);
 
+    assert!(offset_of!(gradstep_norm, words) == 0);
+    assert!(size_of::<gradstep_norm>() == 88);
+    assert!(offset_of!(gradstep_loss_scale, growth_tracker) == 32);
+    assert!(size_of::<gradstep_loss_scale>() == 40);
+
     assert!(offset_of!(gradstep_options, size) == 0);
     assert!(
         offset_of!(gradstep_options, grad_scale)

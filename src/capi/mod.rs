@@ -15,6 +15,7 @@ mod adam;
 mod adamw;
 mod call;
 mod layout;
+mod norm;
 mod rmsprop;
 mod sgd;
 
@@ -22,6 +23,7 @@ pub use adadelta::*;
 pub use adagrad::*;
 pub use adam::*;
 pub use adamw::*;
+pub use norm::*;
 pub use rmsprop::*;
 pub use sgd::*;
 
@@ -77,6 +79,14 @@ pub const GRADSTEP_ERROR_WRONG_SIZE: i32 = 17;
 pub const GRADSTEP_ERROR_OUT_OF_RANGE: i32 = 18;
 /// A reserved field is not 0.
 pub const GRADSTEP_ERROR_NOT_ZERO: i32 = 19;
+/// A value is not above 0, not finite or denormal as a float.
+pub const GRADSTEP_ERROR_NOT_NORMAL: i32 = 20;
+/// A value is not above 1, or not finite.
+pub const GRADSTEP_ERROR_NOT_ABOVE_ONE: i32 = 21;
+/// A value is not between 0 and 1.
+pub const GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE: i32 = 22;
+/// A gradient has a NaN or an infinity: the step should be skipped.
+pub const GRADSTEP_ERROR_GRAD_NOT_FINITE: i32 = 23;
 
 /// eps_placement: sqrt(v) + eps.
 pub const GRADSTEP_EPS_OUTSIDE: i32 = 0;
@@ -136,6 +146,10 @@ const _: () = {
     assert!(GRADSTEP_ERROR_WRONG_SIZE == ErrorKind::WrongSize as i32);
     assert!(GRADSTEP_ERROR_OUT_OF_RANGE == ErrorKind::OutOfRange as i32);
     assert!(GRADSTEP_ERROR_NOT_ZERO == ErrorKind::NotZero as i32);
+    assert!(GRADSTEP_ERROR_NOT_NORMAL == ErrorKind::NotNormal as i32);
+    assert!(GRADSTEP_ERROR_NOT_ABOVE_ONE == ErrorKind::NotAboveOne as i32);
+    assert!(GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE == ErrorKind::NotBetweenZeroAndOne as i32);
+    assert!(GRADSTEP_ERROR_GRAD_NOT_FINITE == ErrorKind::GradNotFinite as i32);
 
     assert!(GRADSTEP_EPS_OUTSIDE == EpsPlacement::Outside as i32);
     assert!(GRADSTEP_EPS_INSIDE == EpsPlacement::Inside as i32);
@@ -257,10 +271,10 @@ pub extern "C" fn gradstep_backend_force(backend: i32) -> i32 {
 
 /// Where chunk `index` begins and ends when `n` elements are cut into `chunks` parts for threads.
 ///
-/// The parts follow each other, differ in length by no more than 16 elements, and begin at
-/// multiples of 16 elements: two threads never write to the same 64 bytes of a buffer that starts
+/// The parts follow each other, differ in length by no more than 256 elements, and begin at
+/// multiples of 256 elements: two threads never write to the same 64 bytes of a buffer that starts
 /// at a multiple of 64. A step on each part, in any order and on any thread, gives the same bits as
-/// a step on the whole. With few elements some parts are empty.
+/// a step on the whole, and so do the parts' norms, merged. With few elements some parts are empty.
 ///
 /// Errors: `chunks` is 0; `index` is not below `chunks`; `begin` or `end` is null or misaligned.
 #[unsafe(no_mangle)]
