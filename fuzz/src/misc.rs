@@ -1,4 +1,4 @@
-//! Everything but steps: defaults, presets, options, statuses, backends, chunks.
+//! Everything but steps: defaults, presets, options, statuses, backends, chunks, norms, loss scales.
 
 use std::ffi::CStr;
 
@@ -8,18 +8,19 @@ use gradstep::{Argument, Backend, ErrorKind, Preset};
 
 use crate::draw::{self, Places};
 use crate::model::{self, Expected, Wrong};
-use crate::{Arena, Seen, Subject, texts};
+use crate::{Arena, Seen, Subject, norm, texts};
 
 pub(crate) fn any(u: &mut Unstructured<'_>, seen: &mut Seen) -> Result<()> {
     let arena = &Arena::draw(u)?;
     let mut places = Places::new(arena);
     for _ in 0..u.int_in_range(1..=4)? {
-        match u.int_in_range(0..=5)? {
+        match u.int_in_range(0..=8)? {
             0 => preset(u, &mut places, arena, seen)?,
             1 => chunk(u, &mut places, arena, seen)?,
             2 => options_default(u, &mut places, arena, seen)?,
             3 => backend(u, seen)?,
             4 => status(u, seen)?,
+            5..8 => norm::any(u, &mut places, arena, seen)?,
             _ => version(seen),
         }
     }
@@ -234,8 +235,8 @@ fn status(u: &mut Unstructured<'_>, seen: &mut Seen) -> Result<()> {
         0 => u.arbitrary()?,
         1 => 0,
         _ => {
-            u.int_in_range(0..=22)?
-                | u.int_in_range(0..=50)? << 8
+            u.int_in_range(0..=26)?
+                | u.int_in_range(0..=60)? << 8
                 | i32::from(u.arbitrary::<i16>()?) << 16
         }
     };

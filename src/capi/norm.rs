@@ -202,7 +202,7 @@ pub unsafe extern "C" fn gradstep_loss_scale_default(loss_scale: *mut gradstep_l
 /// to `factor`, that of gradstep_norm_clip() with this step's scale, and 1 to `take`; or 0 to both if
 /// the step must be skipped because the norm is not finite. Then the scale becomes the next step's.
 ///
-/// `max_norm` is NULL for no clipping.
+/// `max_norm` is NULL for no clipping. `loss_scale`, `factor` and `take` do not overlap.
 ///
 /// Errors: a field of `loss_scale` is outside its domain; `max_norm` is negative or NaN; a pointer is
 /// misaligned; `loss_scale`, `norm`, `factor` or `take` is null.
