@@ -242,25 +242,27 @@ impl<X: Item> WithSimd for Sum<'_, X> {
     /// Plain code over arrays, which the compiler turns into registers of the instruction set.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.run();
+        for block in self.grad.chunks(BLOCK) {
+            self.norm.add_sum(sum_of_block(block));
+        }
     }
 }
 
 impl<X: Item> Operation for Sum<'_, X> {
     #[inline(always)]
     fn with_scalars(self) {
-        self.run();
-    }
-}
-
-impl<X: Item> Sum<'_, X> {
-    #[inline(always)]
-    fn run(self) {
         for block in self.grad.chunks(BLOCK) {
-            self.norm.add_sum(sum_of_block(block));
+            let sum = if HARDWARE_DOUBLES { sum_of_block(block) } else { soft_sum_of_block(block) };
+            self.norm.add_sum(sum);
         }
     }
 }
+
+/// Whether binary64 numbers are computed by instructions, and not by calls.
+const HARDWARE_DOUBLES: bool = !cfg!(any(
+    all(target_arch = "arm", target_os = "none"),
+    all(any(target_arch = "riscv32", target_arch = "riscv64"), not(target_feature = "d")),
+));
 
 /// How many sums of a block are in progress at once: four registers of AVX-512.
 const LANES: usize = 32;
@@ -301,4 +303,77 @@ fn halve<const N: usize, const HALF: usize>(lanes: [f64; N]) -> [f64; HALF] {
         *sum = low + high;
     }
     sums
+}
+
+/// The same, for a microcontroller: in place, with little code, and with squares of its own.
+#[inline(always)]
+fn soft_sum_of_block<X: Item>(block: &[X]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    for row in block.chunks(LANES) {
+        for (lane, x) in lanes.iter_mut().zip(row) {
+            *lane += soft_square(x.to_f32());
+        }
+    }
+    let mut half = LANES / 2;
+    while let Some((low, high)) = lanes.split_at_mut_checked(half) {
+        for (low, high) in low.iter_mut().zip(high) {
+            *low += *high;
+        }
+        if half == 1 {
+            break;
+        }
+        half /= 2;
+    }
+    let [sum, ..] = lanes;
+    sum
+}
+
+/// The square, which is exact: of most numbers by one product of integers, where the conversion to
+/// binary64 and its product would be a call each.
+#[inline(always)]
+fn soft_square(x: f32) -> f64 {
+    let exponent = x.to_bits() >> 23 & 0xff;
+    if exponent == 0 && x.to_bits() << 1 == 0 {
+        return 0.0;
+    }
+    if exponent == 0 || exponent == 0xff {
+        let x = f64::from(x);
+        return x * x;
+    }
+    let mantissa = u64::from(x.to_bits() & 0x7f_ffff | 1 << 23);
+    // Its leading bit, 46 or 47, goes to where binary64 has its own, and adds 1 to the exponent there.
+    let product = mantissa * mantissa;
+    let (fraction, more) = if product >> 47 == 0 { (product << 6, 0) } else { (product << 5, 1) };
+    let bias = (f64::MAX_EXP - 1) as u32 - 2 * (f32::MAX_EXP - 1) as u32 - 1;
+    f64::from_bits((u64::from(2 * exponent + bias + more) << 52) + fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every exponent and both signs, with mantissas of all kinds.
+    #[test]
+    fn a_soft_square_is_the_square() {
+        let mut state = 1_u32;
+        for high in 0..0x200_u32 {
+            for low in 0..2000 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let mantissa = [0, 1, 0x7f_ffff, 0x35_04f3, 0x35_04f4, state >> 9];
+                let x = f32::from_bits(high << 23 | mantissa[low.min(5)]);
+                let exact = f64::from(x) * f64::from(x);
+                let soft = soft_square(x);
+                assert!(soft.to_bits() == exact.to_bits() || soft.is_nan() && x.is_nan(), "{x:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_soft_sum_is_the_sum() {
+        let numbers: [f32; BLOCK] = core::array::from_fn(|i| (i as f32 + 0.1) * 1.7e-3);
+        for len in 0..=BLOCK {
+            let block = &numbers[..len];
+            assert_eq!(soft_sum_of_block(block).to_bits(), sum_of_block(block).to_bits(), "{len}");
+        }
+    }
 }

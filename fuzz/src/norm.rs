@@ -182,7 +182,8 @@ fn values(
     seen: &mut Seen,
 ) -> Result<()> {
     type Call = unsafe extern "C" fn(*const gradstep_norm, *mut f64) -> i32;
-    const CALLS: [(&str, Call, fn(&Norm) -> f64); 2] = [
+    type Row = (&'static str, Call, fn(&Norm) -> f64);
+    const CALLS: [Row; 2] = [
         ("gradstep_norm_sum_of_squares", gradstep_norm_sum_of_squares, Norm::sum_of_squares),
         ("gradstep_norm_value", gradstep_norm_value, Norm::norm),
     ];
