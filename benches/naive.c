@@ -119,6 +119,15 @@ void naive_adamw(size_t n, float *restrict p, const float *restrict g, float *re
     }
 }
 
+/* Not a step, but what comes before one that is clipped. */
+float naive_norm(size_t n, const float *restrict g)
+{
+    float sum = 0.0F;
+    for (size_t i = 0; i < n; i++)
+        sum += g[i] * g[i];
+    return sqrtf(sum);
+}
+
 /* The memory of a rule with 0 to 3 state buffers, with ordinary loads and stores, as in all of the
  * above. `zero` is 0, which the compiler cannot know, so no value changes. */
 void bandwidth_0(size_t n, float *restrict p, const float *restrict g, float zero)

@@ -152,6 +152,41 @@
 #define GRADSTEP_ERROR_NOT_ZERO 19
 
 /**
+ * A value is not above 0, not finite or denormal as a float.
+ */
+#define GRADSTEP_ERROR_NOT_NORMAL 20
+
+/**
+ * A value is not above 1, or not finite.
+ */
+#define GRADSTEP_ERROR_NOT_ABOVE_ONE 21
+
+/**
+ * A value is not between 0 and 1.
+ */
+#define GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE 22
+
+/**
+ * A gradient has a NaN or an infinity: the step should be skipped.
+ */
+#define GRADSTEP_ERROR_GRAD_NOT_FINITE 23
+
+/**
+ * A format is not one of those that this buffer may have.
+ */
+#define GRADSTEP_ERROR_FORMAT 24
+
+/**
+ * An offset is not a multiple of 256.
+ */
+#define GRADSTEP_ERROR_NOT_A_MULTIPLE 26
+
+/**
+ * param_max is below param_min, or one of them is NaN.
+ */
+#define GRADSTEP_ERROR_NOT_AN_INTERVAL 27
+
+/**
  * eps_placement: sqrt(v) + eps.
  */
 #define GRADSTEP_EPS_OUTSIDE 0
@@ -235,6 +270,41 @@
  * Backend: x86 AVX-512.
  */
 #define GRADSTEP_BACKEND_AVX512 5
+
+/**
+ * Format: float.
+ */
+#define GRADSTEP_FORMAT_F32 0
+
+/**
+ * Format: the bits of bfloat16, in uint16_t.
+ */
+#define GRADSTEP_FORMAT_BF16 1
+
+/**
+ * Format: the bits of IEEE-754 binary16, in uint16_t.
+ */
+#define GRADSTEP_FORMAT_F16 2
+
+/**
+ * Format: signed numbers of 8 bits, for momentum_buffer, exp_avg and grad_avg.
+ */
+#define GRADSTEP_FORMAT_E4M3 3
+
+/**
+ * Format: numbers of 8 bits without a sign, for sums and averages of squares.
+ */
+#define GRADSTEP_FORMAT_E5M3 4
+
+/**
+ * Rounding: to the nearest number. An average of squares comes to a halt with it.
+ */
+#define GRADSTEP_ROUNDING_NEAREST 0
+
+/**
+ * Rounding: up or down at random, right on average; the bits depend on seed, t and index alone.
+ */
+#define GRADSTEP_ROUNDING_STOCHASTIC 1
 
 /**
  * What a step does to a gradient on its way in, all in the same pass:
@@ -326,6 +396,117 @@ typedef struct gradstep_adadelta_tensor {
 } gradstep_adadelta_tensor;
 
 /**
+ * What a fused step does after the update, in this order:
+ *
+ * param = clamp(param, param_min, param_max), rounded to its format
+ * ema   = ema_decay ema + (1 - ema_decay) param, rounded to its format
+ * copy  = param, rounded to the nearest number of its format
+ * grad  = 0 with zero_grad
+ *
+ * Fill it with gradstep_epilogue_default(), and then set what you need. A step takes NULL for the
+ * defaults.
+ */
+typedef struct gradstep_epilogue {
+    /**
+     * sizeof(gradstep_epilogue), so that fields can be added without breaking a compiled program.
+     */
+    size_t size;
+    /**
+     * How much of ema is kept, in [0, 1]. Default 0.999.
+     */
+    double ema_decay;
+    /**
+     * The least value of a parameter, at most param_max. Default minus infinity.
+     */
+    double param_min;
+    /**
+     * The largest value of a parameter. Default infinity.
+     */
+    double param_max;
+    /**
+     * Any number, for stochastic rounding. Default 0.
+     */
+    uint64_t seed;
+    /**
+     * How param, state and ema are rounded: GRADSTEP_ROUNDING_*. Default stochastic.
+     */
+    int32_t rounding;
+    /**
+     * 1 to set the gradient to zero once it has been read. Default 0.
+     */
+    int32_t zero_grad;
+} gradstep_epilogue;
+
+/**
+ * Numbers in one of the formats.
+ *
+ * In 8 bits, blocks of 64 numbers share an exponent. For n numbers, of which the last block may
+ * have fewer than 64, with b = gradstep_block_count(n), `data` is 16 b uint32_t and `exponents` b
+ * bytes; number 16 k + i of a block is byte k of its word i, the lowest byte being 0. All zeros
+ * are numbers 0.
+ */
+typedef struct gradstep_values {
+    /**
+     * float, uint16_t or uint32_t, by the format, and aligned to it. NULL: there are none.
+     */
+    void *data;
+    /**
+     * For the formats of 8 bits; NULL for others.
+     */
+    uint8_t *exponents;
+    /**
+     * GRADSTEP_FORMAT_*.
+     */
+    int32_t format;
+    /**
+     * Must be 0.
+     */
+    int32_t reserved;
+} gradstep_values;
+
+/**
+ * One tensor of gradstep_adadelta_fused_step(): n numbers each.
+ *
+ * param, grad, ema and copy are float, bfloat16 or binary16; state may have 8 bits as well, in the
+ * format that is for it.
+ */
+typedef struct gradstep_adadelta_fused_tensor {
+    /**
+     * The number of elements.
+     */
+    size_t n;
+    /**
+     * The parameters, updated.
+     */
+    struct gradstep_values param;
+    /**
+     * The gradient, only read unless it is to be zeroed.
+     */
+    struct gradstep_values grad;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values square_avg;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values acc_delta;
+    /**
+     * The moving average of the parameters, updated; or none.
+     */
+    struct gradstep_values ema;
+    /**
+     * Written with the new parameters; or none.
+     */
+    struct gradstep_values copy;
+    /**
+     * The index of the first element in the whole model, a multiple of 256: it decides which random
+     * bits the elements get. Only stochastic rounding asks for it.
+     */
+    uint64_t offset;
+} gradstep_adadelta_fused_tensor;
+
+/**
  * AdaGrad (Duchi, Hazan & Singer, 2011; torch.optim.Adagrad).
  *
  * s = s + g^2,  rate = lr / (1 + (t - 1) lr_decay)
@@ -389,6 +570,44 @@ typedef struct gradstep_adagrad_tensor {
      */
     float *sum;
 } gradstep_adagrad_tensor;
+
+/**
+ * One tensor of gradstep_adagrad_fused_step(): n numbers each.
+ *
+ * param, grad, ema and copy are float, bfloat16 or binary16; state may have 8 bits as well, in the
+ * format that is for it.
+ */
+typedef struct gradstep_adagrad_fused_tensor {
+    /**
+     * The number of elements.
+     */
+    size_t n;
+    /**
+     * The parameters, updated.
+     */
+    struct gradstep_values param;
+    /**
+     * The gradient, only read unless it is to be zeroed.
+     */
+    struct gradstep_values grad;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values sum;
+    /**
+     * The moving average of the parameters, updated; or none.
+     */
+    struct gradstep_values ema;
+    /**
+     * Written with the new parameters; or none.
+     */
+    struct gradstep_values copy;
+    /**
+     * The index of the first element in the whole model, a multiple of 256: it decides which random
+     * bits the elements get. Only stochastic rounding asks for it.
+     */
+    uint64_t offset;
+} gradstep_adagrad_fused_tensor;
 
 /**
  * Adam (Kingma & Ba, 2015; torch.optim.Adam), and AMSGrad (Reddi, Kale & Kumar, 2018).
@@ -475,6 +694,52 @@ typedef struct gradstep_adam_tensor {
 } gradstep_adam_tensor;
 
 /**
+ * One tensor of gradstep_adam_fused_step(): n numbers each.
+ *
+ * param, grad, ema and copy are float, bfloat16 or binary16; state may have 8 bits as well, in the
+ * format that is for it.
+ */
+typedef struct gradstep_adam_fused_tensor {
+    /**
+     * The number of elements.
+     */
+    size_t n;
+    /**
+     * The parameters, updated.
+     */
+    struct gradstep_values param;
+    /**
+     * The gradient, only read unless it is to be zeroed.
+     */
+    struct gradstep_values grad;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values exp_avg;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values exp_avg_sq;
+    /**
+     * State, updated; none without AMSGrad.
+     */
+    struct gradstep_values max_exp_avg_sq;
+    /**
+     * The moving average of the parameters, updated; or none.
+     */
+    struct gradstep_values ema;
+    /**
+     * Written with the new parameters; or none.
+     */
+    struct gradstep_values copy;
+    /**
+     * The index of the first element in the whole model, a multiple of 256: it decides which random
+     * bits the elements get. Only stochastic rounding asks for it.
+     */
+    uint64_t offset;
+} gradstep_adam_fused_tensor;
+
+/**
  * AdamW: Adam with decoupled weight decay (Loshchilov & Hutter, 2019; torch.optim.AdamW).
  *
  * p = p - lr weight_decay p, then as gradstep_adam
@@ -552,6 +817,101 @@ typedef struct gradstep_adamw_tensor {
      */
     float *max_exp_avg_sq;
 } gradstep_adamw_tensor;
+
+/**
+ * One tensor of gradstep_adamw_fused_step(): n numbers each.
+ *
+ * param, grad, ema and copy are float, bfloat16 or binary16; state may have 8 bits as well, in the
+ * format that is for it.
+ */
+typedef struct gradstep_adamw_fused_tensor {
+    /**
+     * The number of elements.
+     */
+    size_t n;
+    /**
+     * The parameters, updated.
+     */
+    struct gradstep_values param;
+    /**
+     * The gradient, only read unless it is to be zeroed.
+     */
+    struct gradstep_values grad;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values exp_avg;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values exp_avg_sq;
+    /**
+     * State, updated; none without AMSGrad.
+     */
+    struct gradstep_values max_exp_avg_sq;
+    /**
+     * The moving average of the parameters, updated; or none.
+     */
+    struct gradstep_values ema;
+    /**
+     * Written with the new parameters; or none.
+     */
+    struct gradstep_values copy;
+    /**
+     * The index of the first element in the whole model, a multiple of 256: it decides which random
+     * bits the elements get. Only stochastic rounding asks for it.
+     */
+    uint64_t offset;
+} gradstep_adamw_fused_tensor;
+
+/**
+ * The sum of the squares of a gradient, of any number of tensors and threads: in whichever order
+ * they are added and merged, it has the same bits on every machine.
+ *
+ * Start with gradstep_norm_init(), or with zeros, which are the same. It may be copied; what is in
+ * it has no meaning but to these functions.
+ */
+typedef struct gradstep_norm {
+    /**
+     * A number in fixed point, and whether an element is not finite.
+     */
+    uint64_t words[11];
+} gradstep_norm;
+
+/**
+ * The factor of the loss that keeps small gradients from becoming 0 in half precision, as
+ * torch.amp.GradScaler's:
+ *
+ * scale = scale backoff_factor    after a gradient with a NaN or an infinity, whose step is skipped
+ * scale = scale growth_factor     after growth_interval other ones in a row
+ *
+ * A new scale is rounded to float. One that would become infinite or denormal stays as it is.
+ *
+ * Fill it with gradstep_loss_scale_default(), then set what you need. Store and restore it with the
+ * rest of a run.
+ */
+typedef struct gradstep_loss_scale {
+    /**
+     * What the loss of this step is multiplied by, a positive normal float. Default 65536.
+     */
+    double scale;
+    /**
+     * What the scale is multiplied by to grow, above 1. Default 2.
+     */
+    double growth_factor;
+    /**
+     * What the scale is multiplied by to back off, between 0 and 1. Default 0.5.
+     */
+    double backoff_factor;
+    /**
+     * How many gradients in a row must be finite before the scale grows, at least 1. Default 2000.
+     */
+    uint64_t growth_interval;
+    /**
+     * How many have been. Default 0.
+     */
+    uint64_t growth_tracker;
+} gradstep_loss_scale;
 
 /**
  * RMSProp (Hinton, 2012; centered: Graves, 2013; torch.optim.RMSprop).
@@ -645,6 +1005,52 @@ typedef struct gradstep_rmsprop_tensor {
 } gradstep_rmsprop_tensor;
 
 /**
+ * One tensor of gradstep_rmsprop_fused_step(): n numbers each.
+ *
+ * param, grad, ema and copy are float, bfloat16 or binary16; state may have 8 bits as well, in the
+ * format that is for it.
+ */
+typedef struct gradstep_rmsprop_fused_tensor {
+    /**
+     * The number of elements.
+     */
+    size_t n;
+    /**
+     * The parameters, updated.
+     */
+    struct gradstep_values param;
+    /**
+     * The gradient, only read unless it is to be zeroed.
+     */
+    struct gradstep_values grad;
+    /**
+     * State, updated.
+     */
+    struct gradstep_values square_avg;
+    /**
+     * State, updated; none unless centered.
+     */
+    struct gradstep_values grad_avg;
+    /**
+     * State, updated; none without momentum.
+     */
+    struct gradstep_values momentum_buffer;
+    /**
+     * The moving average of the parameters, updated; or none.
+     */
+    struct gradstep_values ema;
+    /**
+     * Written with the new parameters; or none.
+     */
+    struct gradstep_values copy;
+    /**
+     * The index of the first element in the whole model, a multiple of 256: it decides which random
+     * bits the elements get. Only stochastic rounding asks for it.
+     */
+    uint64_t offset;
+} gradstep_rmsprop_fused_tensor;
+
+/**
  * Gradient descent (torch.optim.SGD). What the gradient is made of names the method: the whole
  * training set, one observation, or a mini-batch.
  *
@@ -715,6 +1121,44 @@ typedef struct gradstep_sgd_tensor {
     float *momentum_buffer;
 } gradstep_sgd_tensor;
 
+/**
+ * One tensor of gradstep_sgd_fused_step(): n numbers each.
+ *
+ * param, grad, ema and copy are float, bfloat16 or binary16; state may have 8 bits as well, in the
+ * format that is for it.
+ */
+typedef struct gradstep_sgd_fused_tensor {
+    /**
+     * The number of elements.
+     */
+    size_t n;
+    /**
+     * The parameters, updated.
+     */
+    struct gradstep_values param;
+    /**
+     * The gradient, only read unless it is to be zeroed.
+     */
+    struct gradstep_values grad;
+    /**
+     * State, updated; none without momentum.
+     */
+    struct gradstep_values momentum_buffer;
+    /**
+     * The moving average of the parameters, updated; or none.
+     */
+    struct gradstep_values ema;
+    /**
+     * Written with the new parameters; or none.
+     */
+    struct gradstep_values copy;
+    /**
+     * The index of the first element in the whole model, a multiple of 256: it decides which random
+     * bits the elements get. Only stochastic rounding asks for it.
+     */
+    uint64_t offset;
+} gradstep_sgd_fused_tensor;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -773,10 +1217,10 @@ int32_t gradstep_backend_force(int32_t backend);
 /**
  * Where chunk `index` begins and ends when `n` elements are cut into `chunks` parts for threads.
  *
- * The parts follow each other, differ in length by no more than 16 elements, and begin at
- * multiples of 16 elements: two threads never write to the same 64 bytes of a buffer that starts
+ * The parts follow each other, differ in length by no more than 256 elements, and begin at
+ * multiples of 256 elements: two threads never write to the same 64 bytes of a buffer that starts
  * at a multiple of 64. A step on each part, in any order and on any thread, gives the same bits as
- * a step on the whole. With few elements some parts are empty.
+ * a step on the whole, and so do the parts' norms, merged. With few elements some parts are empty.
  *
  * Errors: `chunks` is 0; `index` is not below `chunks`; `begin` or `end` is null or misaligned.
  */
@@ -842,6 +1286,28 @@ int32_t gradstep_adadelta_step_list(const struct gradstep_adadelta *hyper,
                                     const struct gradstep_adadelta_tensor *tensors);
 
 /**
+ * One step on `count` tensors whose numbers may have any format, with what there is to do after the
+ * update in the same pass; or one of `chunks` parts of it, which any thread may take.
+ *
+ * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
+ * otherwise the same arguments, in any order, at the same time or one after the other: together they
+ * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
+ * tensors, so either all of them succeed or none writes anything.
+ *
+ * Errors: as gradstep_adadelta_step_list(), and: a format is not defined, or not for its buffer; `offset` is
+ * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
+ * not below `chunks`.
+ */
+int32_t gradstep_adadelta_fused_step(const struct gradstep_adadelta *hyper,
+                                     const struct gradstep_options *options,
+                                     const struct gradstep_epilogue *epilogue,
+                                     uint64_t t,
+                                     size_t chunks,
+                                     size_t index,
+                                     size_t count,
+                                     const struct gradstep_adadelta_fused_tensor *tensors);
+
+/**
  * Fills `hyper` with torch.optim's defaults.
  *
  * Errors: `hyper` is null or misaligned.
@@ -895,6 +1361,28 @@ int32_t gradstep_adagrad_step_list(const struct gradstep_adagrad *hyper,
                                    uint64_t t,
                                    size_t count,
                                    const struct gradstep_adagrad_tensor *tensors);
+
+/**
+ * One step on `count` tensors whose numbers may have any format, with what there is to do after the
+ * update in the same pass; or one of `chunks` parts of it, which any thread may take.
+ *
+ * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
+ * otherwise the same arguments, in any order, at the same time or one after the other: together they
+ * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
+ * tensors, so either all of them succeed or none writes anything.
+ *
+ * Errors: as gradstep_adagrad_step_list(), and: a format is not defined, or not for its buffer; `offset` is
+ * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
+ * not below `chunks`.
+ */
+int32_t gradstep_adagrad_fused_step(const struct gradstep_adagrad *hyper,
+                                    const struct gradstep_options *options,
+                                    const struct gradstep_epilogue *epilogue,
+                                    uint64_t t,
+                                    size_t chunks,
+                                    size_t index,
+                                    size_t count,
+                                    const struct gradstep_adagrad_fused_tensor *tensors);
 
 /**
  * Fills `hyper` with torch.optim's defaults.
@@ -960,6 +1448,28 @@ int32_t gradstep_adam_step_list(const struct gradstep_adam *hyper,
                                 const struct gradstep_adam_tensor *tensors);
 
 /**
+ * One step on `count` tensors whose numbers may have any format, with what there is to do after the
+ * update in the same pass; or one of `chunks` parts of it, which any thread may take.
+ *
+ * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
+ * otherwise the same arguments, in any order, at the same time or one after the other: together they
+ * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
+ * tensors, so either all of them succeed or none writes anything.
+ *
+ * Errors: as gradstep_adam_step_list(), and: a format is not defined, or not for its buffer; `offset` is
+ * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
+ * not below `chunks`.
+ */
+int32_t gradstep_adam_fused_step(const struct gradstep_adam *hyper,
+                                 const struct gradstep_options *options,
+                                 const struct gradstep_epilogue *epilogue,
+                                 uint64_t t,
+                                 size_t chunks,
+                                 size_t index,
+                                 size_t count,
+                                 const struct gradstep_adam_fused_tensor *tensors);
+
+/**
  * Fills `hyper` with torch.optim's defaults.
  *
  * Errors: `hyper` is null or misaligned.
@@ -1021,6 +1531,157 @@ int32_t gradstep_adamw_step_list(const struct gradstep_adamw *hyper,
                                  uint64_t t,
                                  size_t count,
                                  const struct gradstep_adamw_tensor *tensors);
+
+/**
+ * One step on `count` tensors whose numbers may have any format, with what there is to do after the
+ * update in the same pass; or one of `chunks` parts of it, which any thread may take.
+ *
+ * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
+ * otherwise the same arguments, in any order, at the same time or one after the other: together they
+ * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
+ * tensors, so either all of them succeed or none writes anything.
+ *
+ * Errors: as gradstep_adamw_step_list(), and: a format is not defined, or not for its buffer; `offset` is
+ * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
+ * not below `chunks`.
+ */
+int32_t gradstep_adamw_fused_step(const struct gradstep_adamw *hyper,
+                                  const struct gradstep_options *options,
+                                  const struct gradstep_epilogue *epilogue,
+                                  uint64_t t,
+                                  size_t chunks,
+                                  size_t index,
+                                  size_t count,
+                                  const struct gradstep_adamw_fused_tensor *tensors);
+
+/**
+ * Fills `epilogue` with defaults. `size` is sizeof(gradstep_epilogue).
+ *
+ * Errors: `epilogue` is null or misaligned; `size` is not the size of this struct.
+ */
+int32_t gradstep_epilogue_default(struct gradstep_epilogue *epilogue, size_t size);
+
+/**
+ * How many blocks `n` numbers of 8 bits need.
+ */
+size_t gradstep_block_count(size_t n);
+
+/**
+ * Reads `n` numbers of any format into `numbers`.
+ *
+ * Errors: a pointer is null or misaligned; the format is not defined; what is written overlaps what
+ * is read. Nothing is written then. `n` = 0 does nothing, whatever the pointers.
+ */
+int32_t gradstep_values_read(const struct gradstep_values *values, size_t n, float *numbers);
+
+/**
+ * Writes `n` `numbers` into values of any format, each as the nearest number that the format has: to
+ * fill state, or to make it of state in another format.
+ *
+ * Errors: a pointer is null or misaligned; the format is not defined; what is written overlaps what
+ * is read. Nothing is written then. `n` = 0 does nothing, whatever the pointers.
+ */
+int32_t gradstep_values_write(const struct gradstep_values *values,
+                              size_t n,
+                              const float *numbers);
+
+/**
+ * Starts with the norm of nothing, 0.
+ *
+ * Errors: `norm` is null or misaligned.
+ */
+int32_t gradstep_norm_init(struct gradstep_norm *norm);
+
+/**
+ * Adds `n` elements of a gradient: a tensor's, or those of a part of it that begins at a multiple of
+ * 256 elements, as gradstep_chunk() cuts.
+ *
+ * A NaN or an infinity makes the norm not finite, which is no error here.
+ *
+ * Errors: `norm` is null or misaligned; `grad` is, unless `n` is 0; `n` floats do not fit the
+ * address space; `grad` and `norm` overlap.
+ */
+int32_t gradstep_norm_add(struct gradstep_norm *norm,
+                          size_t n,
+                          const float *grad);
+
+/**
+ * Adds what was added to `other`, on another thread for example.
+ *
+ * Errors: `norm` or `other` is null or misaligned; they overlap.
+ */
+int32_t gradstep_norm_merge(struct gradstep_norm *norm, const struct gradstep_norm *other);
+
+/**
+ * Writes 1 to `finite` if no element is a NaN or an infinity, else 0.
+ *
+ * Errors: `norm` or `finite` is null or misaligned.
+ */
+int32_t gradstep_norm_is_finite(const struct gradstep_norm *norm, int32_t *finite);
+
+/**
+ * Writes the sum of the squares of all elements to `value`: NaN if it is not finite.
+ *
+ * It is off by less than 1.5e-15 of itself, however many elements there are.
+ *
+ * Errors: `norm` or `value` is null or misaligned.
+ */
+int32_t gradstep_norm_sum_of_squares(const struct gradstep_norm *norm, double *value);
+
+/**
+ * Writes the Euclidean norm to `value`, the square root of that sum: NaN if it is not finite.
+ *
+ * Errors: `norm` or `value` is null or misaligned.
+ */
+int32_t gradstep_norm_value(const struct gradstep_norm *norm, double *value);
+
+/**
+ * Writes the factor for gradstep_options.grad_scale to `factor` that takes the loss scale out of the
+ * gradient and, where its norm is above `max_norm`, shortens it, as torch.nn.utils.clip_grad_norm_:
+ *
+ * factor = min(1, max_norm / (norm / loss_scale + 1e-6)) / loss_scale
+ *
+ * `max_norm` is NULL for no clipping, and `loss_scale`, what the loss was multiplied by, for 1.
+ *
+ * Errors: a norm that is not finite (GRADSTEP_ERROR_GRAD_NOT_FINITE): skip the step; `max_norm` is
+ * negative or NaN; `loss_scale` is not a positive normal float; a pointer is misaligned; `norm` or
+ * `factor` is null.
+ */
+int32_t gradstep_norm_clip(const struct gradstep_norm *norm,
+                           const double *max_norm,
+                           const double *loss_scale,
+                           double *factor);
+
+/**
+ * Fills `loss_scale` with torch.amp.GradScaler's defaults.
+ *
+ * Errors: `loss_scale` is null or misaligned.
+ */
+int32_t gradstep_loss_scale_default(struct gradstep_loss_scale *loss_scale);
+
+/**
+ * Ends a step whose gradient was added to `norm`: writes its factor for gradstep_options.grad_scale
+ * to `factor`, that of gradstep_norm_clip() with this step's scale, and 1 to `take`; or 0 to both if
+ * the step must be skipped because the norm is not finite. Then the scale becomes the next step's.
+ *
+ * `max_norm` is NULL for no clipping. `loss_scale`, `factor` and `take` do not overlap.
+ *
+ * Errors: a field of `loss_scale` is outside its domain; `max_norm` is negative or NaN; a pointer is
+ * misaligned; `loss_scale`, `norm`, `factor` or `take` is null.
+ */
+int32_t gradstep_loss_scale_advance(struct gradstep_loss_scale *loss_scale,
+                                    const struct gradstep_norm *norm,
+                                    const double *max_norm,
+                                    double *factor,
+                                    int32_t *take);
+
+/**
+ * Moves on to the next step's scale, for a program that found out by itself whether the gradient is
+ * finite, 1 or 0, and has divided it by this step's.
+ *
+ * Errors: `finite` is neither; a field is outside its domain; `loss_scale` is null or misaligned.
+ */
+int32_t gradstep_loss_scale_update(struct gradstep_loss_scale *loss_scale, int32_t finite);
 
 /**
  * Fills `hyper` with torch.optim's defaults.
@@ -1088,6 +1749,28 @@ int32_t gradstep_rmsprop_step_list(const struct gradstep_rmsprop *hyper,
                                    const struct gradstep_rmsprop_tensor *tensors);
 
 /**
+ * One step on `count` tensors whose numbers may have any format, with what there is to do after the
+ * update in the same pass; or one of `chunks` parts of it, which any thread may take.
+ *
+ * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
+ * otherwise the same arguments, in any order, at the same time or one after the other: together they
+ * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
+ * tensors, so either all of them succeed or none writes anything.
+ *
+ * Errors: as gradstep_rmsprop_step_list(), and: a format is not defined, or not for its buffer; `offset` is
+ * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
+ * not below `chunks`.
+ */
+int32_t gradstep_rmsprop_fused_step(const struct gradstep_rmsprop *hyper,
+                                    const struct gradstep_options *options,
+                                    const struct gradstep_epilogue *epilogue,
+                                    uint64_t t,
+                                    size_t chunks,
+                                    size_t index,
+                                    size_t count,
+                                    const struct gradstep_rmsprop_fused_tensor *tensors);
+
+/**
  * Fills `hyper` with torch.optim's defaults.
  *
  * Errors: `hyper` is null or misaligned.
@@ -1143,6 +1826,28 @@ int32_t gradstep_sgd_step_list(const struct gradstep_sgd *hyper,
                                uint64_t t,
                                size_t count,
                                const struct gradstep_sgd_tensor *tensors);
+
+/**
+ * One step on `count` tensors whose numbers may have any format, with what there is to do after the
+ * update in the same pass; or one of `chunks` parts of it, which any thread may take.
+ *
+ * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
+ * otherwise the same arguments, in any order, at the same time or one after the other: together they
+ * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
+ * tensors, so either all of them succeed or none writes anything.
+ *
+ * Errors: as gradstep_sgd_step_list(), and: a format is not defined, or not for its buffer; `offset` is
+ * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
+ * not below `chunks`.
+ */
+int32_t gradstep_sgd_fused_step(const struct gradstep_sgd *hyper,
+                                const struct gradstep_options *options,
+                                const struct gradstep_epilogue *epilogue,
+                                uint64_t t,
+                                size_t chunks,
+                                size_t index,
+                                size_t count,
+                                const struct gradstep_sgd_fused_tensor *tensors);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -4,17 +4,20 @@ use core::ops::Range;
 
 use crate::error::{Argument, Error, ErrorKind};
 
-/// Chunks begin at multiples of this many elements: a cache line of 64 bytes, and a whole number
-/// of registers of every instruction set.
-const LINE: usize = 16;
+/// Chunks begin at multiples of this many elements: the blocks of a [`Norm`](crate::Norm), of which
+/// none may be cut. A block is 16 cache lines of 64 bytes, and a whole number of registers of every
+/// instruction set.
+pub(crate) const BLOCK: usize = 256;
 
 /// The elements of chunk `index` when `n` elements are cut into `chunks` parts.
 ///
-/// The parts follow each other, differ in length by no more than a cache line, and begin at
-/// multiples of 16 elements, so that two threads never write to the same 64-byte line of a slice
-/// whose first element is at the start of one. With fewer lines than chunks some parts are empty.
+/// The parts follow each other, differ in length by no more than 256 elements, and begin at
+/// multiples of 256 elements, so that two threads never write to the same 64-byte line of a slice
+/// whose first element is at the start of one. With fewer such blocks than chunks some parts are
+/// empty.
 ///
-/// A step on each part, in any order and on any thread, gives the same bits as a step on the whole:
+/// A step on each part, in any order and on any thread, gives the same bits as a step on the whole, and
+/// so do the parts' [norms](crate::Norm), merged in any order:
 ///
 /// ```
 /// use gradstep::{Adam, AdamState, Rule, chunk};
@@ -53,13 +56,16 @@ pub fn chunk(n: usize, chunks: usize, index: usize) -> Result<Range<usize>, Erro
     if index >= chunks {
         return Err(Error::new(ErrorKind::OutOfRange, Argument::Index));
     }
-    let lines = n.div_ceil(LINE);
-    let (each, more) = (lines / chunks, lines % chunks);
-    // The last parts get the lines that are left over, so that the one line that may not be full
-    // is in one of them.
-    let begin = |index: usize| {
-        let lines = each * index + index.saturating_sub(chunks - more);
-        lines.saturating_mul(LINE).min(n)
-    };
-    Ok(begin(index)..begin(index + 1))
+    let blocks = share(n.div_ceil(BLOCK), chunks, index);
+    let place = |block: usize| block.saturating_mul(BLOCK).min(n);
+    Ok(place(blocks.start)..place(blocks.end))
+}
+
+/// Which of `units` are in chunk `index`, which is below `chunks`.
+///
+/// The last chunks get what is left over, so that a last unit that is not full is in one of them.
+pub(crate) fn share(units: usize, chunks: usize, index: usize) -> Range<usize> {
+    let (each, more) = (units / chunks, units % chunks);
+    let begin = |index: usize| each * index + index.saturating_sub(chunks - more);
+    begin(index)..begin(index + 1)
 }

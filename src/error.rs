@@ -164,14 +164,22 @@ named! {
     OutOfRange = 18 c"must be less than the number of chunks",
     /// Not zero.
     NotZero = 19 c"must be 0",
+    /// Not a normal binary32 number above 0.
+    NotNormal = 20 c"must be above 0, finite, and not denormal",
+    /// Not above 1, or not finite.
+    NotAboveOne = 21 c"must be above 1 and finite",
+    /// Outside (0, 1).
+    NotBetweenZeroAndOne = 22 c"must be above 0 and below 1",
+    /// A gradient has a NaN or an infinity: the step should be skipped.
+    GradNotFinite = 23 c"is not finite: a gradient has a NaN or an infinity",
     /// Not one of the formats that this buffer may have.
-    Format = 20 c"must have a format that this buffer may have",
+    Format = 24 c"must have a format that this buffer may have",
     /// There are not 16 words of codes and one exponent for each block of 64 numbers.
-    BlockCount = 21 c"must have 16 words and one exponent for each 64 elements of param",
+    BlockCount = 25 c"must have 16 words and one exponent for each 64 elements of param",
     /// Not a multiple of 256.
-    NotAMultiple = 22 c"must be a multiple of 256",
+    NotAMultiple = 26 c"must be a multiple of 256",
     /// The largest value is less than the least one, or one of them is NaN.
-    NotAnInterval = 23 c"must be at least param_min, and neither may be NaN",
+    NotAnInterval = 27 c"must be at least param_min, and neither may be NaN",
 }
 
 named! {
@@ -267,26 +275,50 @@ named! {
     End = 43 c"end",
     /// A field without a meaning yet (C only).
     Reserved = 44 c"reserved",
+    /// The gradient's norm.
+    Norm = 45 c"norm",
+    /// The bound of the gradient's norm.
+    MaxNorm = 46 c"max_norm",
+    /// What the loss was multiplied by.
+    LossScale = 47 c"loss_scale",
+    /// The loss scale at this step.
+    Scale = 48 c"scale",
+    /// What the loss scale is multiplied by to grow.
+    GrowthFactor = 49 c"growth_factor",
+    /// What the loss scale is multiplied by to back off.
+    BackoffFactor = 50 c"backoff_factor",
+    /// How many gradients must be finite before the loss scale grows.
+    GrowthInterval = 51 c"growth_interval",
+    /// The norm that is merged (C only).
+    Other = 52 c"other",
+    /// Whether the gradient is finite (C only).
+    Finite = 53 c"finite",
+    /// Where a number goes (C only).
+    Value = 54 c"value",
+    /// Where the gradient's factor goes (C only).
+    Factor = 55 c"factor",
+    /// Where it goes whether to take the step (C only).
+    Take = 56 c"take",
     /// The moving average of the parameters.
-    Ema = 45 c"ema",
+    Ema = 57 c"ema",
     /// The copy of the parameters.
-    Copy = 46 c"copy",
+    Copy = 58 c"copy",
     /// How much of the parameters' average is kept.
-    EmaDecay = 47 c"ema_decay",
+    EmaDecay = 59 c"ema_decay",
     /// The parameters' bounds.
-    ParamMax = 48 c"param_max",
+    ParamMax = 60 c"param_max",
     /// The index of a tensor's first element.
-    Offset = 49 c"offset",
+    Offset = 61 c"offset",
     /// Numbers in one of the formats.
-    Values = 50 c"values",
+    Values = 62 c"values",
     /// The epilogue (C only).
-    Epilogue = 51 c"epilogue",
+    Epilogue = 63 c"epilogue",
     /// How numbers are rounded (C only).
-    Rounding = 52 c"rounding",
+    Rounding = 64 c"rounding",
     /// Whether the gradient is zeroed (C only).
-    ZeroGrad = 53 c"zero_grad",
+    ZeroGrad = 65 c"zero_grad",
     /// Numbers to be read or written (C only).
-    Numbers = 54 c"numbers",
+    Numbers = 66 c"numbers",
 }
 
 impl Argument {
@@ -344,8 +376,28 @@ pub(crate) mod check {
         require(holds, ErrorKind::NotABound, argument)
     }
 
+    /// A number that is normal in binary32.
+    pub(crate) fn normal(x: f64, argument: Argument) -> Result<(), Error> {
+        let normal = f64::from(f32::MIN_POSITIVE).to_bits()..TOO_LARGE.to_bits();
+        require(normal.contains(&x.to_bits()), ErrorKind::NotNormal, argument)
+    }
+
+    pub(crate) fn above_one(x: f64, argument: Argument) -> Result<(), Error> {
+        let above = 1.0_f64.next_up().to_bits()..f64::INFINITY.to_bits();
+        require(above.contains(&x.to_bits()), ErrorKind::NotAboveOne, argument)
+    }
+
+    pub(crate) fn between_zero_and_one(x: f64, argument: Argument) -> Result<(), Error> {
+        let between = 1..1.0_f64.to_bits();
+        require(between.contains(&x.to_bits()), ErrorKind::NotBetweenZeroAndOne, argument)
+    }
+
+    pub(crate) fn at_least_one(count: u64, argument: Argument) -> Result<(), Error> {
+        require(count >= 1, ErrorKind::Zero, argument)
+    }
+
     pub(crate) fn step_count(t: u64) -> Result<(), Error> {
-        require(t >= 1, ErrorKind::Zero, Argument::T)
+        at_least_one(t, Argument::T)
     }
 
     #[cfg(test)]
@@ -384,6 +436,9 @@ pub(crate) mod check {
                 assert_eq!(fraction(x, argument).is_ok(), (0.0..=1.0).contains(&x), "{x}");
                 assert_eq!(unit_interval(x, argument).is_ok(), (0.0..1.0).contains(&x), "{x}");
                 assert_eq!(bound(x, argument).is_ok(), x >= 0.0, "{x}");
+                assert_eq!(normal(x, argument).is_ok(), x > 0.0 && single.is_normal(), "{x}");
+                assert_eq!(above_one(x, argument).is_ok(), x > 1.0 && x.is_finite(), "{x}");
+                assert_eq!(between_zero_and_one(x, argument).is_ok(), x > 0.0 && x < 1.0, "{x}");
             }
         }
     }

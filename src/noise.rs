@@ -10,7 +10,7 @@ pub(crate) struct Noise {
 }
 
 /// How many positions have a key together.
-pub(crate) const SPAN: usize = 256;
+pub(crate) const SPAN: usize = crate::chunk::BLOCK;
 
 impl Noise {
     pub(crate) fn new(seed: u64, t: u64) -> Self {

@@ -282,6 +282,11 @@ fn parts_are_the_whole() {
                     .into_iter()
                     .map(|chunks| (0..chunks).map(|i| chunk(n, chunks, i).unwrap()).collect())
                     .collect();
+                for chunks in [2, 3, 7] {
+                    // At cache lines, of which there are more than blocks.
+                    let at = |i: usize| if i == chunks { n } else { n * i / chunks / 16 * 16 };
+                    cuts.push((0..chunks).map(|i| at(i)..at(i + 1)).collect());
+                }
                 let odd = rng.below(n + 1);
                 cuts.push(vec![0..odd / 3, odd / 3..odd, odd..n]);
                 for cut in cuts {
@@ -389,8 +394,7 @@ impl Stored {
         let offset = self.next % 4;
         let mut owned = self.load(n, offset);
         owned.grad[offset..].copy_from_slice(&grads[(t - 5) as usize]);
-        let part = chunk(n, chunks, self.next).unwrap();
-        let part = part.start + offset..part.end + offset;
+        let part = n * self.next / chunks + offset..n * (self.next + 1) / chunks + offset;
         let state = owned.state.each_mut();
         let state = state.map(|b| b.as_mut().map(|b| &mut b[part.clone()]));
         let step = rule.at(t).unwrap();
@@ -437,19 +441,20 @@ fn a_list_is_its_tensors() {
     gradstep::for_each_rule!(each);
 }
 
-/// The parts of `chunk` are a partition, as even as cache lines allow.
+/// The parts of `chunk` are a partition into whole blocks, as even as those allow.
 #[test]
 fn chunks_are_a_partition() {
-    for n in (0..200).chain([1000, 4096, 1 << 20, usize::MAX - 1, usize::MAX]) {
+    let around = (1..5).flat_map(|blocks| [blocks * 256 - 1, blocks * 256, blocks * 256 + 1]);
+    for n in (0..20).chain(around).chain([5000, 1 << 20, usize::MAX - 1, usize::MAX]) {
         for chunks in [1, 2, 3, 4, 7, 16, 1000] {
             let parts: Vec<_> = (0..chunks).map(|index| chunk(n, chunks, index).unwrap()).collect();
             assert_eq!(parts[0].start, 0);
             assert_eq!(parts[chunks - 1].end, n);
             assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
-            assert!(parts.iter().all(|part| part.start % 16 == 0 || part.start == n));
+            assert!(parts.iter().all(|part| part.start % 256 == 0 || part.start == n));
             let lens = parts.iter().map(LenOrMore::len_or_more);
             let (min, max) = (lens.clone().min().unwrap(), lens.max().unwrap());
-            assert!(max - min <= 16, "{n} in {chunks}: {min} to {max}");
+            assert!(max - min <= 256, "{n} in {chunks}: {min} to {max}");
         }
     }
     // As many chunks as there can be: nothing overflows.

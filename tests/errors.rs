@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use gradstep::{
-    Adadelta, Adagrad, Adam, AdamW, Argument, EpsPlacement, Error, ErrorKind, Preset, RmsProp,
-    Rule, Sgd, SgdState, Tensor, chunk,
+    Adadelta, Adagrad, Adam, AdamW, Argument, EpsPlacement, Error, ErrorKind, LossScale, Norm,
+    Preset, RmsProp, Rule, Sgd, SgdState, Tensor, chunk,
 };
 
 use common::{Buffers, Owned, Rng, Subject, buffer_names};
@@ -46,6 +46,43 @@ const FRACTION: Domain = Domain {
     kind: ErrorKind::NotAFraction,
     good: &[0.0, -0.0, 1e-300, 0.5, 1.0 - f64::EPSILON / 2.0, 1.0],
     bad: &[-1e-300, 1.0 + f64::EPSILON, f64::NAN, f64::INFINITY, f64::NEG_INFINITY],
+};
+
+const BOUND: Domain = Domain {
+    kind: ErrorKind::NotABound,
+    good: &[0.0, -0.0, 5e-324, 1.0, 1e300, f64::INFINITY],
+    bad: &[-5e-324, -1.0, f64::NEG_INFINITY, f64::NAN],
+};
+
+const SMALLEST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
+
+const NORMAL: Domain = Domain {
+    kind: ErrorKind::NotNormal,
+    good: &[SMALLEST_NORMAL, 1.0, 65536.0, LARGEST],
+    bad: &[
+        0.0,
+        -0.0,
+        -1.0,
+        5e-324,
+        1e-40,
+        SMALLEST_NORMAL.next_down(),
+        TOO_LARGE,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ],
+};
+
+const ABOVE_ONE: Domain = Domain {
+    kind: ErrorKind::NotAboveOne,
+    good: &[1.0 + f64::EPSILON, 2.0, f64::MAX],
+    bad: &[1.0, 0.5, 0.0, -2.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN],
+};
+
+const BETWEEN_ZERO_AND_ONE: Domain = Domain {
+    kind: ErrorKind::NotBetweenZeroAndOne,
+    good: &[5e-324, 0.5, 1.0 - f64::EPSILON / 2.0],
+    bad: &[0.0, -0.0, 1.0, 2.0, -0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN],
 };
 
 /// The reasons that were seen, so that none is left out.
@@ -86,6 +123,10 @@ fn words(kind: ErrorKind) -> &'static str {
         ErrorKind::Unknown => "has a value that is not defined",
         ErrorKind::Unavailable => "is not available here",
         ErrorKind::OutOfRange => "must be less than the number of chunks",
+        ErrorKind::NotNormal => "must be above 0, finite, and not denormal",
+        ErrorKind::NotAboveOne => "must be above 1 and finite",
+        ErrorKind::NotBetweenZeroAndOne => "must be above 0 and below 1",
+        ErrorKind::GradNotFinite => "is not finite: a gradient has a NaN or an infinity",
         other => panic!("{other:?} is not an error of Rust"),
     }
 }
@@ -443,6 +484,79 @@ fn chunks() {
     assert_eq!(chunk(0, 1, 0).unwrap(), 0..0);
 }
 
+#[test]
+fn clipping() {
+    let mut norm = Norm::new();
+    for norm_is in ["zero", "one"] {
+        for &max_norm in BOUND.bad {
+            expect(norm.clip(max_norm, 1.0), "max_norm", BOUND.kind);
+        }
+        for &max_norm in BOUND.good {
+            assert!(norm.clip(max_norm, 1.0).is_ok(), "{norm_is}");
+        }
+        for &loss_scale in NORMAL.bad {
+            expect(norm.clip(1.0, loss_scale), "loss_scale", NORMAL.kind);
+        }
+        for &loss_scale in NORMAL.good {
+            assert!(norm.clip(1.0, loss_scale).is_ok(), "{norm_is}");
+        }
+        norm.add(&[1.0]);
+    }
+    norm.add(&[f32::INFINITY]);
+    expect(norm.clip(1.0, 1.0), "norm", ErrorKind::GradNotFinite);
+    expect(norm.clip(f64::INFINITY, 1.0), "norm", ErrorKind::GradNotFinite);
+}
+
+/// A loss scale that is refused stays as it is.
+#[test]
+fn loss_scales() {
+    let (mut good, mut bad) = (Norm::new(), Norm::new());
+    good.add(&[1.0]);
+    bad.add(&[f32::NAN]);
+    let default = LossScale { growth_interval: 1, ..LossScale::default() };
+    let refused = |scale: LossScale, argument: &str, kind: ErrorKind| {
+        // Not all fields are numbers that equal themselves.
+        let before = format!("{scale:?}");
+        for (norm, finite) in [(&good, true), (&bad, false)] {
+            let mut scale = scale;
+            expect(scale.update(finite), argument, kind);
+            expect(scale.advance(norm, 1.0), argument, kind);
+            assert_eq!(format!("{scale:?}"), before);
+        }
+    };
+    let accepted = |scale: LossScale| {
+        for (norm, finite) in [(&good, true), (&bad, false)] {
+            assert_eq!({ scale }.update(finite).unwrap(), finite, "{scale:?}");
+            assert_eq!({ scale }.advance(norm, 1.0).unwrap().is_some(), finite, "{scale:?}");
+        }
+    };
+    type Set = fn(&mut LossScale, f64);
+    let fields: [(&str, Domain, Set); 3] = [
+        ("scale", NORMAL, |scale, value| scale.scale = value),
+        ("growth_factor", ABOVE_ONE, |scale, value| scale.growth_factor = value),
+        ("backoff_factor", BETWEEN_ZERO_AND_ONE, |scale, value| scale.backoff_factor = value),
+    ];
+    for (name, domain, set) in fields {
+        let with = |value: f64| {
+            let mut scale = default;
+            set(&mut scale, value);
+            scale
+        };
+        domain.bad.iter().for_each(|&value| refused(with(value), name, domain.kind));
+        domain.good.iter().for_each(|&value| accepted(with(value)));
+    }
+    refused(LossScale { growth_interval: 0, ..default }, "growth_interval", ErrorKind::Zero);
+    accepted(LossScale { growth_interval: u64::MAX, growth_tracker: u64::MAX, ..default });
+
+    for &max_norm in BOUND.bad {
+        for norm in [&good, &bad] {
+            let mut scale = default;
+            expect(scale.advance(norm, max_norm), "max_norm", BOUND.kind);
+            assert_eq!(scale, default);
+        }
+    }
+}
+
 /// `init` writes what the hyperparameters say, over whatever is there.
 #[test]
 fn init_fills() {
@@ -493,6 +607,8 @@ fn no_reason_is_left_out() {
     presets_that_do_not_exist();
     factors_and_bounds();
     chunks();
+    clipping();
+    loss_scales();
     sgd();
     rmsprop();
     adam();

@@ -139,7 +139,7 @@ fn eight_bits(code: u32, exponent: u8, is_square: bool) -> f64 {
 /// Codes and exponent of a block, by search.
 fn search(numbers: &[f32], is_square: bool) -> ([u32; 16], u8) {
     let largest = numbers.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f32::max);
-    let exponent = (largest.to_bits() + 0xf_ffff >> 23) as u8;
+    let exponent = ((largest.to_bits() + 0xf_ffff) >> 23) as u8;
     let codes = if is_square { 256 } else { 128 };
     let table: Vec<f64> = (0..codes).map(|code| eight_bits(code, exponent, is_square)).collect();
     let mut words = [0; 16];

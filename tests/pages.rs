@@ -24,10 +24,18 @@ mod common;
 
 use std::ffi::{c_int, c_void};
 use std::slice;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use gradstep::{Backend, Step};
+use gradstep::{Backend, Norm, Step};
 
 use common::{Buffers, Owned, Rng, Subject, buffer_names, every, random_state, same_bits};
+
+/// The backend is the process's, and the tests are its threads.
+static BACKEND: Mutex<()> = Mutex::new(());
+
+fn exclusive() -> MutexGuard<'static, ()> {
+    BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 unsafe extern "C" {
     fn mmap(
@@ -137,6 +145,7 @@ impl Drop for Fenced {
 #[test]
 fn nothing_beyond_the_slices() {
     let mut steps = 0;
+    let _exclusive = exclusive();
     for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
         backend.force().unwrap();
         macro_rules! each {
@@ -145,6 +154,37 @@ fn nothing_beyond_the_slices() {
         gradstep::for_each_rule!(each);
     }
     println!("{steps} combinations of variant, instruction set, length, place and arrangement");
+}
+
+/// A norm reads its slice and no more, on every instruction set, at every length up to more than two
+/// blocks, and every distance from the fence at either end.
+#[test]
+fn a_norm_reads_nothing_beyond_its_slice() {
+    let mut rng = Rng(42);
+    let numbers: Vec<f32> = (0..600).map(|_| rng.number()).collect();
+    let mut fenced = Fenced::new();
+    let mut norms = 0;
+    let _exclusive = exclusive();
+    for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
+        backend.force().unwrap();
+        for len in 0..=numbers.len() {
+            let mut expected = Norm::new();
+            expected.add(&numbers[..len]);
+            for distance in (0..=FARTHEST).step_by(every()) {
+                for last in [true, false] {
+                    let place = Place { last, distance };
+                    let slice = fenced.slice(len, place);
+                    slice.copy_from_slice(&numbers[..len]);
+                    let mut norm = Norm::new();
+                    norm.add(slice);
+                    assert_eq!(norm, expected, "{len} elements, {place:?}, {}", backend.name());
+                    assert!(fenced.untouched_around(len, place));
+                    norms += 1;
+                }
+            }
+        }
+    }
+    println!("{norms} combinations of instruction set, length and place");
 }
 
 /// All steps of a rule on the instruction set in use; counts them.

@@ -3,6 +3,7 @@
  *
  * CASE(name, struct, hyperparameters, call of the step, call of the loop); gradstep's calls use `hyper`,
  * `t` and `n`, the loop's `n`, and both the buffers p, g, a, b and c. The scalars of the loops are computed already.
+ * The last one is no rule: the gradient's norm, and the factor that clips it.
  */
 CASE(sgd, gradstep_sgd, gradstep_sgd_default(&hyper),
      gradstep_sgd_step(&hyper, NULL, t, n, p, g, NULL),
@@ -37,3 +38,6 @@ CASE(amsgrad, gradstep_adam, gradstep_adam_default(&hyper); hyper.amsgrad = GRAD
 CASE(adamw, gradstep_adamw, gradstep_adamw_default(&hyper),
      gradstep_adamw_step(&hyper, NULL, t, n, p, g, a, b, NULL),
      naive_adamw(n, p, g, a, b, 1e-3F, 1.1F, 0.9F, 0.999F, 1e-8F, 0.99999F))
+CASE(norm, gradstep_norm, gradstep_norm_init(&hyper),
+     (gradstep_norm_add((gradstep_norm *)&hyper, n, g) | gradstep_norm_clip(&hyper, NULL, NULL, &(double){0})),
+     naive_norm(n, g))

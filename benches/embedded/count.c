@@ -118,6 +118,7 @@ typedef int run(size_t n, uint64_t t);
 #define CASE(name, type, setup, call, loop)                                                                            \
     static int step_##name(size_t n, uint64_t t) {                                                                     \
         const type *hyper_pointer = &hyper_##name;                                                                     \
+        (void)t;                                                                                                       \
         return call != GRADSTEP_OK;                                                                                    \
     }
 #include "cases.h"

@@ -20,5 +20,6 @@ void naive_amsgrad(size_t n, rw p, ro g, rw m, rw v, rw max, float step, float r
                    float eps);
 void naive_adamw(size_t n, rw p, ro g, rw m, rw v, float step, float root, float beta1, float beta2, float eps,
                  float shrink);
+float naive_norm(size_t n, ro g);
 
 #endif

@@ -1,4 +1,4 @@
-//! What every machine must agree on: the bits of every rule, as one hash per rule.
+//! What every machine must agree on: the bits of every rule, as one hash per rule, and those of norms.
 //!
 //! Machines that cannot be compared in one process compare these hashes, with those in
 //! `expected.txt`. They cover every branch of every formula and every layout of the state, lengths
@@ -20,26 +20,26 @@ mod subject;
 use core::fmt::{self, Write};
 use core::ops::Range;
 
-use gradstep::{Backend, Preset, Rule, Step, chunk};
+use gradstep::{Backend, LossScale, Norm, Preset, Rule, Step};
 
 use numbers::{Rng, is_square, reached};
 use subject::{Subject, buffer_names};
 
-/// A rule's name, and the hash of its bits.
+/// A rule's name, or `norm`, and the hash of its bits.
 pub type Line = (&'static str, u64);
 
 macro_rules! tables {
     ($($rule:ident),*) => {
-        /// How many rules there are.
-        pub const RULES: usize = [$(stringify!($rule)),*].len();
+        /// How many lines the table has: one for each rule, and one for the norm.
+        pub const LINES: usize = [$(stringify!($rule)),*].len() + 1;
 
-        /// The hashes of all rules on the backend in use.
+        /// The hashes of all rules, and of norms, on the backend in use.
         ///
         /// # Panics
         ///
-        /// A step in parts has other bits than the step on the whole.
-        pub fn table() -> [Line; RULES] {
-            [$((gradstep::$rule::name(), hash::<gradstep::$rule>())),*]
+        /// A step or a norm in parts has other bits than the one of the whole.
+        pub fn table() -> [Line; LINES] {
+            [$((gradstep::$rule::name(), hash::<gradstep::$rule>()),)* ("norm", hash_of_norms())]
         }
     };
 }
@@ -131,6 +131,56 @@ fn hash<R: Subject>() -> u64 {
     hash.0
 }
 
+/// Around the blocks of a norm, and the lanes in them.
+const NORM_LENGTHS: [usize; 15] =
+    [0, 1, 31, 32, 33, 64, 100, 255, 256, 257, 300, 511, 512, 513, LONGEST_OF_NORM];
+const LONGEST_OF_NORM: usize = 600;
+
+/// The bits of sums of squares, norms and factors, of gradients of all kinds, each as a whole and in
+/// parts; and those of a loss scale that they move.
+fn hash_of_norms() -> u64 {
+    let mut rng = Rng(1);
+    let mut hash = Fnv1a::new();
+    let mut loss_scale =
+        LossScale { growth_factor: 3.0, growth_interval: 2, ..LossScale::default() };
+    let mut all = Norm::new();
+    let mut place = [f32::NAN; LONGEST_OF_NORM + SHIFTS - 1];
+    for round in 0..6 * NORM_LENGTHS.len() {
+        let shift = rng.below(SHIFTS);
+        let grad = &mut place[shift..shift + NORM_LENGTHS[round % NORM_LENGTHS.len()]];
+        // Usual ones, ones of any size, and anything.
+        let kind = round / NORM_LENGTHS.len() % 3;
+        grad.fill_with(|| {
+            loop {
+                let x = if kind == 0 { rng.number() } else { rng.wild() };
+                if kind == 2 || x.is_finite() {
+                    return x;
+                }
+            }
+        });
+        let mut norm = Norm::new();
+        norm.add(grad);
+        let mut parts = Norm::new();
+        for part in grad.chunks(256).rev() {
+            let mut other = Norm::new();
+            other.add(part);
+            parts.merge(&other);
+        }
+        assert!(norm == parts, "a norm in parts: {norm:?} {parts:?}");
+        if kind < 2 {
+            all.merge(&norm);
+        }
+        let factor = loss_scale.advance(&norm, 1.0).unwrap();
+        assert!(factor.is_some() == norm.is_finite());
+        for number in [norm.sum_of_squares(), norm.norm(), all.norm()] {
+            hash.add_wide(number);
+        }
+        hash.add_wide(factor.unwrap_or(f64::NAN));
+        hash.add_wide(loss_scale.scale);
+    }
+    hash.0
+}
+
 /// A tensor that is updated as a whole, and another one in parts.
 struct Run {
     whole: Tensor,
@@ -196,7 +246,7 @@ impl Run {
         if rng.below(2) == 0 {
             let chunks = 2 + rng.below(3);
             for index in (0..chunks).rev() {
-                self.parts.apply(step, chunk(len, chunks, index).unwrap());
+                self.parts.apply(step, len * index / chunks..len * (index + 1) / chunks);
             }
         } else {
             let cut = rng.below(len + 1);
@@ -275,6 +325,12 @@ struct Fnv1a(u64);
 impl Fnv1a {
     fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add_wide(&mut self, x: f64) {
+        let bits = if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() };
+        self.add(bits as u32);
+        self.add((bits >> 32) as u32);
     }
 
     fn add(&mut self, word: u32) {

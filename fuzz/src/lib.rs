@@ -20,6 +20,7 @@ mod draw;
 mod lists;
 mod misc;
 mod model;
+mod norm;
 mod rules;
 mod steps;
 

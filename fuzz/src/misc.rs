@@ -1,4 +1,4 @@
-//! Everything but steps: defaults, presets, options, statuses, backends, chunks.
+//! Everything but steps: defaults, presets, options, statuses, backends, chunks, norms, loss scales.
 
 use std::ffi::CStr;
 
@@ -8,18 +8,19 @@ use gradstep::{Argument, Backend, ErrorKind, Preset};
 
 use crate::draw::{self, Places};
 use crate::model::{self, Expected, Wrong};
-use crate::{Arena, Seen, Subject, texts};
+use crate::{Arena, Seen, Subject, norm, texts};
 
 pub(crate) fn any(u: &mut Unstructured<'_>, seen: &mut Seen) -> Result<()> {
     let arena = &Arena::draw(u)?;
     let mut places = Places::new(arena);
     for _ in 0..u.int_in_range(1..=4)? {
-        match u.int_in_range(0..=5)? {
+        match u.int_in_range(0..=8)? {
             0 => preset(u, &mut places, arena, seen)?,
             1 => chunk(u, &mut places, arena, seen)?,
             2 => options_default(u, &mut places, arena, seen)?,
             3 => backend(u, seen)?,
             4 => status(u, seen)?,
+            5..8 => norm::any(u, &mut places, arena, seen)?,
             _ => version(seen),
         }
     }
@@ -147,19 +148,19 @@ fn chunk(
     Ok(())
 }
 
-/// Where a chunk begins and ends: whole lines of 16 elements, dealt out evenly, the last chunks
+/// Where a chunk begins and ends: whole blocks of 256 elements, dealt out evenly, the last chunks
 /// getting those that are left over.
 fn bounds(n: usize, chunks: usize, index: usize) -> (usize, usize) {
     let [n, chunks, index] = [n, chunks, index].map(|number| number as u128);
-    let lines = n.div_ceil(16);
+    let blocks = n.div_ceil(256);
     let begin = |index: u128| {
-        let short = chunks - lines % chunks;
-        let lines = lines / chunks * index + index.saturating_sub(short);
-        (lines * 16).min(n) as usize
+        let short = chunks - blocks % chunks;
+        let blocks = blocks / chunks * index + index.saturating_sub(short);
+        (blocks * 256).min(n) as usize
     };
     let (begin, end) = (begin(index), begin(index + 1));
-    assert!(begin <= end && (begin % 16 == 0 || begin as u128 == n));
-    assert!((end - begin) as u128 <= (n / chunks / 16 + 1) * 16);
+    assert!(begin <= end && (begin % 256 == 0 || begin as u128 == n));
+    assert!((end - begin) as u128 <= (n / chunks / 256 + 1) * 256);
     (begin, end)
 }
 
@@ -234,8 +235,8 @@ fn status(u: &mut Unstructured<'_>, seen: &mut Seen) -> Result<()> {
         0 => u.arbitrary()?,
         1 => 0,
         _ => {
-            u.int_in_range(0..=22)?
-                | u.int_in_range(0..=50)? << 8
+            u.int_in_range(0..=26)?
+                | u.int_in_range(0..=60)? << 8
                 | i32::from(u.arbitrary::<i16>()?) << 16
         }
     };

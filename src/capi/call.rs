@@ -116,7 +116,7 @@ pub(super) fn zero(number: i32, argument: Argument) -> Result<(), Error> {
 }
 
 /// Refuses a pointer through which a `T` can be neither read nor written.
-fn usable<T>(pointer: *const T, argument: Argument) -> Result<(), Error> {
+pub(super) fn usable<T>(pointer: *const T, argument: Argument) -> Result<(), Error> {
     if pointer.is_null() {
         Err(Error::new(ErrorKind::Null, argument))
     } else if !pointer.addr().is_multiple_of(align_of::<T>()) {
@@ -293,7 +293,7 @@ fn end<T>(pointer: *const T, bytes: usize, length: Argument) -> Result<usize, Er
 }
 
 /// The address of a buffer that may be a slice of `n` elements, which is not 0.
-fn place(pointer: *const f32, n: usize, argument: Argument) -> Result<usize, Error> {
+pub(super) fn place(pointer: *const f32, n: usize, argument: Argument) -> Result<usize, Error> {
     let bytes = bytes::<f32>(n, Argument::N)?;
     usable(pointer, argument)?;
     end(pointer, bytes, Argument::N)?;
@@ -441,7 +441,7 @@ pub(super) unsafe fn fused_step<H: Hyper, I: FusedItem>(
         let step = step.fuse(epilogue)?;
         crate::chunk(0, part.chunks, part.index)?;
         // SAFETY: as the caller vouches.
-        let Some(tensors) = (unsafe { borrow_list(count, tensors) }?) else { return Ok(()) };
+        let Some(tensors) = unsafe { borrow_list(count, tensors) }? else { return Ok(()) };
         let list = tensors.as_ptr_range();
         let list = list.start.addr()..list.end.addr();
 

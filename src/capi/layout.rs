@@ -50,6 +50,10 @@ const _: () = {
     tensor!(gradstep_adam_tensor, 5, max_exp_avg_sq);
     tensor!(gradstep_adamw_tensor, 5, max_exp_avg_sq);
 
+    assert!(offset_of!(gradstep_norm, words) == 0);
+    assert!(size_of::<gradstep_norm>() == 88);
+    assert!(offset_of!(gradstep_loss_scale, growth_tracker) == 32);
+    assert!(size_of::<gradstep_loss_scale>() == 40);
     assert!(offset_of!(gradstep_values, format) == 2 * size_of::<usize>());
     assert!(size_of::<gradstep_values>() == 2 * size_of::<usize>() + 8);
     fused_tensor!(gradstep_sgd_fused_tensor, 1);
@@ -59,7 +63,9 @@ const _: () = {
     fused_tensor!(gradstep_adam_fused_tensor, 3);
     fused_tensor!(gradstep_adamw_fused_tensor, 3);
 
-    assert!(offset_of!(gradstep_epilogue, rounding) == offset_of!(gradstep_epilogue, ema_decay) + 32);
+    assert!(
+        offset_of!(gradstep_epilogue, rounding) == offset_of!(gradstep_epilogue, ema_decay) + 32
+    );
     assert!(
         size_of::<gradstep_epilogue>()
             == (offset_of!(gradstep_epilogue, rounding) + 8).next_multiple_of(align_of::<f64>())

@@ -16,6 +16,7 @@ mod adamw;
 mod call;
 mod fused;
 mod layout;
+mod norm;
 mod rmsprop;
 mod sgd;
 
@@ -24,6 +25,7 @@ pub use adagrad::*;
 pub use adam::*;
 pub use adamw::*;
 pub use fused::*;
+pub use norm::*;
 pub use rmsprop::*;
 pub use sgd::*;
 
@@ -79,13 +81,21 @@ pub const GRADSTEP_ERROR_WRONG_SIZE: i32 = 17;
 pub const GRADSTEP_ERROR_OUT_OF_RANGE: i32 = 18;
 /// A reserved field is not 0.
 pub const GRADSTEP_ERROR_NOT_ZERO: i32 = 19;
+/// A value is not above 0, not finite or denormal as a float.
+pub const GRADSTEP_ERROR_NOT_NORMAL: i32 = 20;
+/// A value is not above 1, or not finite.
+pub const GRADSTEP_ERROR_NOT_ABOVE_ONE: i32 = 21;
+/// A value is not between 0 and 1.
+pub const GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE: i32 = 22;
+/// A gradient has a NaN or an infinity: the step should be skipped.
+pub const GRADSTEP_ERROR_GRAD_NOT_FINITE: i32 = 23;
 /// A format is not one of those that this buffer may have.
-pub const GRADSTEP_ERROR_FORMAT: i32 = 20;
-// 21 is for blocks of other lengths, which have one `n` in C.
+pub const GRADSTEP_ERROR_FORMAT: i32 = 24;
+// 25 is for blocks of other lengths, which have one `n` in C.
 /// An offset is not a multiple of 256.
-pub const GRADSTEP_ERROR_NOT_A_MULTIPLE: i32 = 22;
+pub const GRADSTEP_ERROR_NOT_A_MULTIPLE: i32 = 26;
 /// param_max is below param_min, or one of them is NaN.
-pub const GRADSTEP_ERROR_NOT_AN_INTERVAL: i32 = 23;
+pub const GRADSTEP_ERROR_NOT_AN_INTERVAL: i32 = 27;
 
 /// eps_placement: sqrt(v) + eps.
 pub const GRADSTEP_EPS_OUTSIDE: i32 = 0;
@@ -145,6 +155,10 @@ const _: () = {
     assert!(GRADSTEP_ERROR_WRONG_SIZE == ErrorKind::WrongSize as i32);
     assert!(GRADSTEP_ERROR_OUT_OF_RANGE == ErrorKind::OutOfRange as i32);
     assert!(GRADSTEP_ERROR_NOT_ZERO == ErrorKind::NotZero as i32);
+    assert!(GRADSTEP_ERROR_NOT_NORMAL == ErrorKind::NotNormal as i32);
+    assert!(GRADSTEP_ERROR_NOT_ABOVE_ONE == ErrorKind::NotAboveOne as i32);
+    assert!(GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE == ErrorKind::NotBetweenZeroAndOne as i32);
+    assert!(GRADSTEP_ERROR_GRAD_NOT_FINITE == ErrorKind::GradNotFinite as i32);
     assert!(GRADSTEP_ERROR_FORMAT == ErrorKind::Format as i32);
     assert!(GRADSTEP_ERROR_NOT_A_MULTIPLE == ErrorKind::NotAMultiple as i32);
     assert!(GRADSTEP_ERROR_NOT_AN_INTERVAL == ErrorKind::NotAnInterval as i32);
@@ -269,10 +283,10 @@ pub extern "C" fn gradstep_backend_force(backend: i32) -> i32 {
 
 /// Where chunk `index` begins and ends when `n` elements are cut into `chunks` parts for threads.
 ///
-/// The parts follow each other, differ in length by no more than 16 elements, and begin at
-/// multiples of 16 elements: two threads never write to the same 64 bytes of a buffer that starts
+/// The parts follow each other, differ in length by no more than 256 elements, and begin at
+/// multiples of 256 elements: two threads never write to the same 64 bytes of a buffer that starts
 /// at a multiple of 64. A step on each part, in any order and on any thread, gives the same bits as
-/// a step on the whole. With few elements some parts are empty.
+/// a step on the whole, and so do the parts' norms, merged. With few elements some parts are empty.
 ///
 /// Errors: `chunks` is 0; `index` is not below `chunks`; `begin` or `end` is null or misaligned.
 #[unsafe(no_mangle)]

@@ -136,7 +136,8 @@ impl Item for gradstep_rmsprop_tensor {
 
 impl FusedItem for gradstep_rmsprop_fused_tensor {
     fn to_raw(self) -> FusedRaw {
-        let Self { n, param, grad, square_avg, grad_avg, momentum_buffer, ema, copy, offset } = self;
+        let Self { n, param, grad, square_avg, grad_avg, momentum_buffer, ema, copy, offset } =
+            self;
         let state = [Some(square_avg), call::present(grad_avg), call::present(momentum_buffer)];
         FusedRaw { n, param, grad, state, ema, copy, offset }
     }

@@ -6,7 +6,7 @@ fn main() {
 
     let mut c = strict();
     c.std("c11");
-    for source in ["check", "rules", "layout", "errors", "memory", "steps", "wrong"] {
+    for source in ["check", "rules", "layout", "errors", "memory", "norm", "steps", "wrong"] {
         c.file(format!("c/{source}.c"));
     }
     c.compile("c_tests");

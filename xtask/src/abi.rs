@@ -65,8 +65,8 @@ const MODELS: [&str; 3] = ["x86_64-linux-gnu", "arm-none-eabi", "i386-linux-gnu"
 /// Types that may be passed by value: as wide on every target, and in the same kind of register.
 const BY_VALUE: [&str; 4] = ["int32_t", "uint32_t", "uint64_t", "size_t"];
 
-/// Types of fields, pointers apart.
-const IN_STRUCTS: [&str; 3] = ["double", "int32_t", "size_t"];
+/// Types of fields, and of arrays in them, pointers apart.
+const IN_STRUCTS: [&str; 5] = ["struct gradstep_values", "double", "int32_t", "uint64_t", "size_t"];
 
 /// What the header declares, in its order.
 struct Header {
@@ -127,8 +127,11 @@ impl Struct {
     fn read(name: &str, body: &str) -> Result<Self> {
         let mut fields = vec![];
         for field in body.split(';').map(str::trim).filter(|field| !field.is_empty()) {
-            let (kind, field) = split_name(field)?;
+            let (mut kind, mut field) = split_name(field)?;
             let is_known = kind.ends_with('*') || IN_STRUCTS.contains(&kind.as_str());
+            if let Some(length) = field.find('[') {
+                kind += &field.split_off(length);
+            }
             ensure!(
                 is_known,
                 "{name}.{field} is {kind}, whose width or place depends on the target"

@@ -797,6 +797,10 @@ void errors_status(struct tally *tally) {
         GRADSTEP_ERROR_WRONG_SIZE,
         GRADSTEP_ERROR_OUT_OF_RANGE,
         GRADSTEP_ERROR_NOT_ZERO,
+        GRADSTEP_ERROR_NOT_NORMAL,
+        GRADSTEP_ERROR_NOT_ABOVE_ONE,
+        GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE,
+        GRADSTEP_ERROR_GRAD_NOT_FINITE,
     };
     const char *const not_ours = "is not a status of this library";
     check_context(tally, "status");

@@ -54,6 +54,10 @@ macro_rules! rows_of_rust {
 fn c_and_rust_agree() {
     let rust = rows_of_rust! {
         gradstep_options { size, grad_scale, grad_clamp }
+        gradstep_norm { words }
+        gradstep_loss_scale {
+            scale, growth_factor, backoff_factor, growth_interval, growth_tracker
+        }
         gradstep_sgd {
             lr, momentum, dampening, weight_decay, nesterov, lr_inside, maximize, reserved
         }

@@ -182,7 +182,8 @@ impl Random {
 const STEPS: usize = 4;
 
 /// Every length up to two blocks of the widest registers, and some beyond.
-const LENGTHS: &[usize] = &[0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 257];
+const LENGTHS: &[usize] =
+    &[0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 257, 1030];
 
 /// Runs a rule in Rust, and has C do the same in all its ways.
 fn compare<R: Told>(tally: *mut Tally, rule: R, options: Option<gradstep_options>, first_t: u64) {
