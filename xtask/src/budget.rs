@@ -64,6 +64,7 @@ pub(crate) fn steps() -> Vec<Step> {
             print!("{}", table(&costs));
             compare(&recorded()?, core.name, &costs)
         })
+        .in_lane(core.board.target)
     };
     let runs = |core: &'static Core| {
         Step::new(format!("packed library: {}", core.name), move |sh| {
@@ -71,6 +72,7 @@ pub(crate) fn steps() -> Vec<Step> {
             println!("{} cases, the same bits", lines.len());
             Ok(())
         })
+        .in_lane(core.board.target)
     };
     CORES.iter().map(budget).chain(ALSO_RUN.iter().map(runs)).collect()
 }

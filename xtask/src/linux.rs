@@ -40,10 +40,11 @@ pub(crate) const SOME_TESTS: &[&str] = &["equivalence", "errors", "special"];
 
 pub(crate) fn steps() -> Vec<Step> {
     vec![
-        Step::new("tests: aarch64 with NEON", |sh| AARCH64.tests(sh, &[])),
+        Step::new("tests: aarch64 with NEON", |sh| AARCH64.tests(sh, &[])).in_lane(AARCH64.target),
         Step::new("tests: i686, pointers of 32 bits", |sh| {
             I686.tests(sh, &["equivalence", "errors"])
-        }),
+        })
+        .in_lane(I686.target),
     ]
 }
 
