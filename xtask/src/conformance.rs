@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::board::{self, Board};
-use crate::cross::WASM;
+use crate::cross::{WASM, WASM_STD};
 use crate::linux::{AARCH64, I686, Linux, S390X};
 use crate::suite::{self, Options, RELEASE, Step};
 use crate::tools::{self, Toolchain};
@@ -135,7 +135,7 @@ fn wasm(sh: &Shell, rustflags: &str, backends: &[&str]) -> Result<String> {
     tools::need(&[("node", "nodejs")])?;
     let target = WASM;
     let toolchain = Toolchain::find(sh, target)?;
-    let build = toolchain.cargo(sh, "build", target, "std,panic_abort").args(PROGRAM);
+    let build = toolchain.cargo(sh, "build", target, WASM_STD).args(PROGRAM);
     build.args(AS_TESTS).env(tools::cargo_target(target, "RUSTFLAGS"), rustflags).run()?;
     let program = tools::output(target, "debug").join("conformance.wasm");
     let runner = root().join("xtask/src/conformance.mjs");

@@ -28,13 +28,16 @@ pub(crate) fn steps() -> Vec<Step> {
 
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
+/// With what tests are made of, also where nothing is tested: cargo builds all anew for another list.
+pub(crate) const WASM_STD: &str = "std,test,panic_abort";
+
 /// The tests in Rust, under Node.js.
 fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     tools::need(&[("node", "nodejs")])?;
     let target = WASM;
     let runner = format!("node {}", root().join("xtask/src/wasm.mjs").display());
     Ok(Toolchain::find(sh, target)?
-        .cargo(sh, "test", target, "std,panic_abort")
+        .cargo(sh, "test", target, WASM_STD)
         .args(["-p", "gradstep", "--features", "capi", "--lib", "--tests", "--no-fail-fast"])
         .env(tools::cargo_target(target, "RUNNER"), runner)
         .env(tools::cargo_target(target, "RUSTFLAGS"), rustflags)

@@ -48,6 +48,9 @@ pub(crate) fn steps() -> Vec<Step> {
     ]
 }
 
+/// With what tests are made of, also where nothing is tested: cargo builds all anew for another list.
+const STD: &str = "std,test";
+
 impl Linux {
     /// Those from C, and of those in Rust the named ones; all, if none is named.
     fn tests(&self, sh: &Shell, in_rust: &[&'static str]) -> Result<()> {
@@ -72,7 +75,7 @@ impl Linux {
     pub(crate) fn cargo<'a>(&self, sh: &'a Shell, subcommand: &str) -> Result<Cmd<'a>> {
         let gcc = format!("{}-gcc", self.gnu);
         tools::need(&[(self.qemu, "qemu-user"), (&gcc, &format!("gcc-{}", self.gnu))])?;
-        let cargo = Toolchain::find(sh, self.target)?.cargo(sh, subcommand, self.target, "std");
+        let cargo = Toolchain::find(sh, self.target)?.cargo(sh, subcommand, self.target, STD);
         Ok(cargo.env(tools::cargo_target(self.target, "LINKER"), gcc))
     }
 

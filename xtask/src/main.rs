@@ -5,6 +5,7 @@ mod board;
 mod budget;
 mod clib;
 mod conformance;
+mod count;
 mod cross;
 mod digits;
 mod dist;
@@ -17,6 +18,7 @@ mod linked;
 mod lint;
 mod linux;
 mod map;
+mod record;
 mod sanitize;
 mod suite;
 mod tools;
@@ -83,7 +85,7 @@ enum Chore {
         #[arg(value_parser = PossibleValuesParser::new(dist::TARGETS.map(|target| target.triple)))]
         target: Vec<String>,
     },
-    /// Measure what a step costs on microcontrollers, in flash, stack and instructions.
+    /// Measure what a step costs: in instructions here, in flash, stack and instructions on microcontrollers.
     Budget {
         /// Record the figures, which no later ones may exceed.
         #[arg(long)]

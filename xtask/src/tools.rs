@@ -110,10 +110,21 @@ impl Toolchain {
                     // Set by cargo for this program, and it names the other compiler's libraries.
                     .env_remove("LD_LIBRARY_PATH")
                     .envs(linker)
+                    .args(unoptimized(std))
             }
         };
         cargo.arg("--target").arg(target).env("CARGO_TARGET_DIR", folder(target))
     }
+}
+
+/// Options for the largest parts of the standard library, if there is one: in the profile of tests they
+/// are not optimised, which halves the time to build them. What is generic or inline is compiled, and
+/// optimised, where it is used.
+fn unoptimized(std: &str) -> Vec<String> {
+    let has_std = std.split(',').any(|part| part == "std");
+    let largest: &[_] = if has_std { &["core", "alloc", "std", "gimli", "object"] } else { &[] };
+    let option = |part| ["--config".into(), format!("profile.test.package.{part}.opt-level=0")];
+    largest.iter().flat_map(option).collect()
 }
 
 /// Cargo's folder for a target: one of its own, so that steps for different targets need not wait for
