@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use gradstep::{
     Adadelta, AdadeltaState, Adagrad, AdagradState, Adam, AdamState, AdamW, Amsgrad, RmsProp,
-    RmsPropState, Rule, Sgd, SgdState, StateOf,
+    RmsPropState, Rule, Sgd, SgdState, StateOf, Tensor,
 };
 
 use crate::buffers::{Alignment, Buffers};
@@ -22,9 +22,17 @@ pub struct Case {
     gradstep: Steps,
     naive: Steps,
     bandwidth: Steps,
+    at: Box<dyn Fn(Probe<'_>)>,
+    apply: Box<Probed<Buffers>>,
+    apply_list: Box<Probed<[Buffers]>>,
 }
 
 type Steps = Box<dyn Fn(&mut Buffers, u64)>;
+
+type Probed<T> = dyn Fn(&mut T, Probe<'_>);
+
+/// Measures what it is given while it calls it, once.
+pub type Probe<'a> = &'a mut dyn FnMut(&mut dyn FnMut());
 
 /// Who does the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +64,7 @@ impl Case {
     fn new<R: Rule + 'static, const N: usize>(
         name: &'static str,
         rule: R,
-        state: impl for<'a> Fn([&'a mut [f32]; N]) -> StateOf<R, &'a mut [f32]> + 'static,
+        state: impl for<'a> Fn([&'a mut [f32]; N]) -> StateOf<R, &'a mut [f32]> + Copy + 'static,
         naive: impl Fn(&mut [f32], &[f32], [&mut [f32]; N]) + 'static,
     ) -> Self {
         let step = rule.at(T).expect("hyperparameters in their domain");
@@ -68,7 +76,41 @@ impl Case {
             }),
             naive: repeated(naive),
             bandwidth: bandwidth(N),
+            at: Box::new(move |probe| {
+                probe(&mut || _ = black_box(black_box(&rule).at(black_box(T))));
+            }),
+            apply: Box::new(move |buffers, probe| {
+                let (param, grad, buffers) = buffers.split::<N>();
+                let mut buffers = Some(state(buffers));
+                probe(&mut || {
+                    let state = buffers.take().expect("a probe calls once");
+                    step.apply(param, grad, state).expect("buffers as the rule asks");
+                });
+            }),
+            apply_list: Box::new(move |list, probe| {
+                let tensors = list.iter_mut().map(|buffers| {
+                    let (param, grad, buffers) = buffers.split::<N>();
+                    Tensor { param, grad, state: state(buffers) }
+                });
+                let mut tensors: Vec<_> = tensors.collect();
+                probe(&mut || step.apply_list(&mut tensors).expect("buffers as the rule asks"));
+            }),
         }
+    }
+
+    /// Measures what comes before a step: its scalars.
+    pub fn probe_at(&self, probe: Probe<'_>) {
+        (self.at)(probe);
+    }
+
+    /// Measures one step on one tensor.
+    pub fn probe_apply(&self, buffers: &mut Buffers, probe: Probe<'_>) {
+        (self.apply)(buffers, probe);
+    }
+
+    /// Measures one step on a list of tensors.
+    pub fn probe_apply_list(&self, list: &mut [Buffers], probe: Probe<'_>) {
+        (self.apply_list)(list, probe);
     }
 
     /// Bytes read and written per parameter.

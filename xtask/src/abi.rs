@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use object::{File, Object, ObjectSection, ObjectSymbol};
 use xshell::{Shell, cmd};
 
-use crate::suite::Step;
+use crate::suite::{RELEASE, Step};
 use crate::{clib, root, target_dir, tools};
 
 pub(crate) fn steps() -> Vec<Step> {
@@ -20,8 +20,9 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("C ABI is what is written down", |sh| {
             run(sh, true)?;
             exports(&clib::build_shared(sh)?)
-        }),
-        Step::new("C ABI: the header and its layout, by every compiler", compilers),
+        })
+        .in_lane(RELEASE),
+        Step::new("C ABI: the header and its layout, by every compiler", compilers).beside_all(),
     ]
 }
 

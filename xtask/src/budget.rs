@@ -3,7 +3,6 @@
 //! Both are compiled, linked and run alike, in an emulator that counts instructions. The figures are
 //! recorded in benches/embedded/budget.txt, and none may grow.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +12,10 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::board::{self, Board};
 use crate::map::Map;
+use crate::record::{Column, Record, Row, exact};
 use crate::suite::{Skip, Step};
 use crate::tools::Toolchain;
-use crate::{dist, linked, root, target_dir};
+use crate::{count, dist, linked, root, target_dir};
 
 /// What is measured: a library on a board.
 struct Core {
@@ -62,8 +62,11 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new(format!("budget: {}", core.name), move |sh| {
             let costs = core.measure(sh)?;
             print!("{}", table(&costs));
-            compare(&recorded()?, core.name, &costs)
+            let deepest = costs.iter().map(|(_, cost, _)| cost.stack).max().unwrap_or(0);
+            ensure!(deepest <= STACK, "{deepest} bytes of stack");
+            RECORD.compare(&RECORD.read()?.1, core.name, &rows(core.name, &costs), 0)
         })
+        .in_lane(core.board.target)
     };
     let runs = |core: &'static Core| {
         Step::new(format!("packed library: {}", core.name), move |sh| {
@@ -71,20 +74,24 @@ pub(crate) fn steps() -> Vec<Step> {
             println!("{} cases, the same bits", lines.len());
             Ok(())
         })
+        .in_lane(core.board.target)
     };
-    CORES.iter().map(budget).chain(ALSO_RUN.iter().map(runs)).collect()
+    CORES.iter().map(budget).chain(ALSO_RUN.iter().map(runs)).chain(count::steps()).collect()
 }
 
-/// Measures every core, and prints a table for each. With `update`, records the figures.
+/// Measures this machine's kind of processor and every core, and prints a table for each. With `update`,
+/// records the figures.
 pub(crate) fn run(sh: &Shell, update: bool) -> Result<()> {
-    let mut all = BTreeMap::new();
+    count::run(sh, update)?;
+    let mut all = Vec::new();
     for core in &CORES {
         let costs = core.measure(sh)?;
         println!("\n{}\n\n{}", core.name, table(&costs));
-        all.insert(core.name.to_owned(), costs);
+        all.extend(rows(core.name, &costs));
     }
     if update {
-        fs::write(record(), written(&all, &compilers(sh)?))?;
+        all.sort_by(|a, b| a.group.cmp(&b.group));
+        RECORD.write(&compilers(sh)?, &all)?;
     }
     Ok(())
 }
@@ -255,86 +262,39 @@ fn compilers(sh: &Shell) -> Result<String> {
     Ok([rustc, gcc("arm-none-eabi-gcc")?, gcc("riscv64-unknown-elf-gcc")?].join("; "))
 }
 
-fn record() -> PathBuf {
-    root().join("benches/embedded/budget.txt")
-}
+/// What the emulator's clock is too coarse to tell is not taken for growth.
+const RECORD: Record = Record {
+    path: "benches/embedded/budget.txt",
+    top: "\
+# What a step may cost: `cargo xtask test budget` fails if a figure grows, `cargo xtask budget --update`
+# records new ones. Bytes of flash, its own and of arithmetic, bytes of stack, thousandths of an
+# instruction per parameter, instructions per call besides.
+",
+    names: [16, 21],
+    columns: &[
+        exact("bytes of flash", 5),
+        exact("bytes of arithmetic", 5),
+        exact("bytes of stack", 4),
+        Column {
+            what: "instructions / 1000 per parameter",
+            width: 8,
+            slack: |budget| 20 + budget / 1000,
+        },
+        Column { what: "instructions per call", width: 6, slack: |budget| 20 + budget / 100 },
+    ],
+};
 
-/// The recorded costs: of each core, of each rule.
-fn recorded() -> Result<BTreeMap<(String, String), Cost>> {
-    let path = record();
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let mut all = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let [core, rule, figures @ ..] = &*words else { bail!("not a budget: {line}") };
-        let figures: Vec<u64> =
-            figures.iter().map(|figure| figure.parse()).collect::<Result<_, _>>()?;
-        let [flash, arithmetic, stack, per_parameter, per_call] = *figures else {
-            bail!("not a budget: {line}")
-        };
-        let cost = Cost { flash, arithmetic, stack, per_parameter, per_call };
-        all.insert((core.to_string(), rule.to_string()), cost);
-    }
-    Ok(all)
-}
-
-fn written(all: &BTreeMap<String, Costs>, compilers: &str) -> String {
-    let mut text = format!(
-        "# What a step may cost: `cargo xtask test budget` fails if a figure grows, `cargo xtask budget --update`\n\
-         # records new ones. Bytes of flash, its own and of arithmetic, bytes of stack, thousandths of an\n\
-         # instruction per parameter, instructions per call besides.\n\
-         # {compilers}\n"
-    );
-    for (core, costs) in all {
-        for (rule, cost) in rows(costs) {
-            let Cost { flash, arithmetic, stack, per_parameter, per_call } = cost;
-            _ = writeln!(
-                text,
-                "{core:<16} {rule:<21} {flash:>5} {arithmetic:>5} {stack:>4} {per_parameter:>8} {per_call:>6}"
-            );
-        }
-    }
-    text
-}
-
-/// The costs by what is recorded of them. The loop's are, too: one that got slower would flatter
-/// gradstep.
-fn rows(costs: &Costs) -> impl Iterator<Item = (String, Cost)> {
-    let both = |(rule, ours, theirs): &(String, Cost, Cost)| {
-        [(rule.clone(), *ours), (format!("{rule}-loop"), *theirs)]
+/// The costs as they are recorded. The loop's are, too: one that got slower would flatter gradstep.
+fn rows(core: &str, costs: &Costs) -> Vec<Row> {
+    let row = |name: String, cost: &Cost| {
+        let Cost { flash, arithmetic, stack, per_parameter, per_call } = *cost;
+        let figures = vec![flash, arithmetic, stack, per_parameter, per_call];
+        Row { group: core.to_owned(), name, figures }
     };
-    costs.iter().flat_map(both)
-}
-
-/// Fails if a figure is larger than the recorded one; what the emulator's clock is too coarse to
-/// tell is not.
-fn compare(recorded: &BTreeMap<(String, String), Cost>, core: &str, costs: &Costs) -> Result<()> {
-    let mut grown = Vec::new();
-    for (rule, cost) in rows(costs) {
-        let key = (core.to_owned(), rule.clone());
-        let budget = recorded.get(&key).with_context(|| format!("{core} {rule} has no budget"))?;
-        let mut check = |what: &str, found: u64, budget: u64, slack: u64| {
-            if found > budget + slack {
-                grown.push(format!("{rule}: {what} {found}, recorded {budget}"));
-            } else if found + slack < budget {
-                println!("{rule}: {what} only {found} now, recorded {budget}");
-            }
-        };
-        check("bytes of flash", cost.flash, budget.flash, 0);
-        check("bytes of arithmetic", cost.arithmetic, budget.arithmetic, 0);
-        check("bytes of stack", cost.stack, budget.stack, 0);
-        let coarse = 20 + budget.per_parameter / 1000;
-        check(
-            "instructions / 1000 per parameter",
-            cost.per_parameter,
-            budget.per_parameter,
-            coarse,
-        );
-        check("instructions per call", cost.per_call, budget.per_call, 20 + budget.per_call / 100);
-        ensure!(cost.stack <= STACK, "{core} {rule}: {} bytes of stack", cost.stack);
-    }
-    ensure!(grown.is_empty(), "{core}: {}", grown.join("; "));
-    Ok(())
+    let both = |(rule, ours, theirs): &(String, Cost, Cost)| {
+        [row(rule.clone(), ours), row(format!("{rule}-loop"), theirs)]
+    };
+    costs.iter().flat_map(both).collect()
 }
 
 /// For people: gradstep's figures, and the loop's.
@@ -357,38 +317,4 @@ fn table(costs: &Costs) -> String {
         );
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn costs(cost: Cost) -> Costs {
-        vec![("adam".to_owned(), cost, cost)]
-    }
-
-    #[test]
-    fn what_grows_is_refused() {
-        let cost =
-            Cost { flash: 100, arithmetic: 50, stack: 40, per_parameter: 5000, per_call: 90 };
-        let recorded = |cost| {
-            let keys = ["adam", "adam-loop"].map(|rule| ("m".to_owned(), rule.to_owned()));
-            BTreeMap::from(keys.map(|key| (key, cost)))
-        };
-        assert!(compare(&recorded(cost), "m", &costs(cost)).is_ok());
-        for grown in [
-            Cost { flash: 101, ..cost },
-            Cost { arithmetic: 51, ..cost },
-            Cost { stack: 44, ..cost },
-            Cost { per_parameter: 5050, ..cost },
-            Cost { per_call: 120, ..cost },
-        ] {
-            assert!(compare(&recorded(cost), "m", &costs(grown)).is_err(), "{grown:?}");
-            let slower_loop = vec![("adam".to_owned(), cost, grown)];
-            assert!(compare(&recorded(cost), "m", &slower_loop).is_err(), "{grown:?}");
-        }
-        assert!(compare(&recorded(cost), "other", &costs(cost)).is_err());
-        let deep = Cost { stack: 516, ..cost };
-        assert!(compare(&recorded(deep), "m", &costs(deep)).is_err());
-    }
 }

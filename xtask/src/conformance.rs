@@ -8,33 +8,24 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::board::{self, Board};
+use crate::cross::{WASM, WASM_STD};
 use crate::linux::{AARCH64, I686, Linux, S390X};
-use crate::suite::{self, Step};
+use crate::suite::{self, Options, RELEASE, Step};
 use crate::tools::{self, Toolchain};
 use crate::{clib, host, root, target_dir};
 
 pub(crate) fn steps() -> Vec<Step> {
-    let steps = machines().into_iter().map(|machine| {
-        Step::new(machine.step(), move |sh| {
-            print!("{}", (machine.run)(sh)?);
-            Ok(())
-        })
-    });
-    steps.collect()
+    machines().into_iter().map(|machine| machine.step(|output| print!("{output}"))).collect()
 }
 
 /// Runs all, and prints a line for each.
 pub(crate) fn run(sh: &Shell) -> Result<()> {
     let lines = Rc::new(RefCell::new(Vec::new()));
     let steps = machines().into_iter().map(|machine| {
-        let lines = lines.clone();
-        Step::new(machine.step(), move |sh| {
-            let output = (machine.run)(sh)?;
-            lines.borrow_mut().push(line(machine.name, &output));
-            Ok(())
-        })
+        let (lines, name) = (lines.clone(), machine.name);
+        machine.step(move |output| lines.borrow_mut().push(line(name, output)))
     });
-    let outcome = suite::run(sh, steps.collect(), None, false);
+    let outcome = suite::run(sh, steps.collect(), &Options::default());
     println!("\n{}", lines.borrow().join("\n"));
     outcome
 }
@@ -57,6 +48,7 @@ fn line(machine: &str, output: &str) -> String {
 /// A processor, or an emulated one.
 struct Machine {
     name: &'static str,
+    lane: &'static str,
     /// Runs the program, and gives what it printed, if that is as expected.
     run: Box<Run>,
 }
@@ -64,38 +56,50 @@ struct Machine {
 type Run = dyn Fn(&Shell) -> Result<String>;
 
 impl Machine {
-    fn new(name: &'static str, run: impl Fn(&Shell) -> Result<String> + 'static) -> Self {
-        Self { name, run: Box::new(run) }
+    fn new(
+        name: &'static str,
+        lane: &'static str,
+        run: impl Fn(&Shell) -> Result<String> + 'static,
+    ) -> Self {
+        Self { name, lane, run: Box::new(run) }
     }
 
-    fn step(&self) -> String {
-        format!("conformance: {}", self.name)
+    /// A step that does something with what the program printed.
+    fn step(self, then: impl Fn(&str) + 'static) -> Step {
+        let run = move |sh: &Shell| {
+            then(&(self.run)(sh)?);
+            Ok(())
+        };
+        Step::new(format!("conformance: {}", self.name), run).in_lane(self.lane)
     }
 }
 
 fn machines() -> Vec<Machine> {
-    let mut machines =
-        vec![Machine::new("this machine", |sh| native(sh, None, &host::instruction_sets_here()))];
+    let mut machines = vec![Machine::new("this machine", RELEASE, |sh| {
+        native(sh, None, &host::instruction_sets_here())
+    })];
     if cfg!(target_arch = "x86_64") {
         machines.extend([
-            Machine::new("x86-64, an emulated Nehalem", |sh| {
+            Machine::new("x86-64, an emulated Nehalem", RELEASE, |sh| {
                 native(sh, Some("Nehalem"), &["scalar"])
             }),
-            Machine::new("x86-64, an emulated Haswell", |sh| {
+            Machine::new("x86-64, an emulated Haswell", RELEASE, |sh| {
                 native(sh, Some("Haswell"), &["scalar", "avx2"])
             }),
         ]);
     }
     machines.extend([
-        Machine::new("aarch64", |sh| linux(sh, &AARCH64, (64, "little"))),
-        Machine::new("i686", |sh| linux(sh, &I686, (32, "little"))),
-        Machine::new("s390x", |sh| linux(sh, &S390X, (64, "big"))),
-        Machine::new("wasm32", |sh| wasm(sh, "", &["scalar"])),
-        Machine::new("wasm32 with simd128", |sh| {
+        Machine::new("aarch64", AARCH64.target, |sh| linux(sh, &AARCH64, (64, "little"))),
+        Machine::new("i686", I686.target, |sh| linux(sh, &I686, (32, "little"))),
+        Machine::new("s390x", S390X.target, |sh| linux(sh, &S390X, (64, "big"))),
+        Machine::new("wasm32", WASM, |sh| wasm(sh, "", &["scalar"])),
+        Machine::new("wasm32 with simd128", WASM, |sh| {
             wasm(sh, "-C target-feature=+simd128", &["scalar", "simd128"])
         }),
     ]);
-    let on_board = |(name, board)| Machine::new(name, move |sh| on_board(sh, &board));
+    let on_board = |(name, board): (_, Board)| {
+        Machine::new(name, board.target, move |sh| on_board(sh, &board))
+    };
     machines.extend(BOARDS.map(on_board));
     machines
 }
@@ -122,18 +126,18 @@ fn native(sh: &Shell, other: Option<&str>, backends: &[&str]) -> Result<String> 
 
 fn linux(sh: &Shell, linux: &Linux, words: Words) -> Result<String> {
     linux.cargo(sh, "build")?.args(PROGRAM).args(AS_TESTS).run()?;
-    let program = Toolchain::find(sh, linux.target)?.output(linux.target, "debug");
+    let program = tools::output(linux.target, "debug");
     let (runner, program) = (linux.runner(), program.join("conformance"));
     check(cmd!(sh, "env {runner...} {program}"), linux.target, words, &linux.backends())
 }
 
 fn wasm(sh: &Shell, rustflags: &str, backends: &[&str]) -> Result<String> {
     tools::need(&[("node", "nodejs")])?;
-    let target = "wasm32-unknown-unknown";
+    let target = WASM;
     let toolchain = Toolchain::find(sh, target)?;
-    let build = toolchain.cargo(sh, "build", target, "std,panic_abort").args(PROGRAM);
+    let build = toolchain.cargo(sh, "build", target, WASM_STD).args(PROGRAM);
     build.args(AS_TESTS).env(tools::cargo_target(target, "RUSTFLAGS"), rustflags).run()?;
-    let program = toolchain.output(target, "debug").join("conformance.wasm");
+    let program = tools::output(target, "debug").join("conformance.wasm");
     let runner = root().join("xtask/src/conformance.mjs");
     check(cmd!(sh, "node {runner} {program}"), target, (32, "little"), backends)
 }
@@ -155,7 +159,7 @@ fn on_board(sh: &Shell, board: &Board) -> Result<String> {
     let toolchain = Toolchain::find(sh, target)?;
     let build = toolchain.cargo(sh, "build", target, "core").args(PROGRAM);
     build.args(["--profile", clib::EMBEDDED, "--no-default-features"]).run()?;
-    let program = toolchain.output(target, clib::EMBEDDED).join("conformance");
+    let program = tools::output(target, clib::EMBEDDED).join("conformance");
     check(board.run(sh, &program), target, (32, "little"), &["scalar"])
 }
 

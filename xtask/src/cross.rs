@@ -13,22 +13,31 @@ use crate::tools::{self, Toolchain};
 use crate::{clib, dist, root};
 
 pub(crate) fn steps() -> Vec<Step> {
-    let mut steps = vec![Step::new("tests: wasm32 with simd128", |sh| {
-        wasm(sh, "-C target-feature=+simd128", "scalar,simd128")
-    })];
+    let mut steps = vec![
+        Step::new("tests: wasm32 with simd128", |sh| {
+            wasm(sh, "-C target-feature=+simd128", "scalar,simd128")
+        })
+        .in_lane(WASM),
+    ];
     steps.extend(BARE_METAL.map(|(target, root)| {
         Step::new(format!("bare metal: {target}"), move |sh| bare_metal(sh, target, root))
+            .in_lane(target)
     }));
     steps
 }
 
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
+/// With what tests are made of, also where nothing is tested: cargo builds all anew for another list.
+pub(crate) const WASM_STD: &str = "std,test,panic_abort";
+
 /// The tests in Rust, under Node.js.
 fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     tools::need(&[("node", "nodejs")])?;
-    let target = "wasm32-unknown-unknown";
+    let target = WASM;
     let runner = format!("node {}", root().join("xtask/src/wasm.mjs").display());
     Ok(Toolchain::find(sh, target)?
-        .cargo(sh, "test", target, "std,panic_abort")
+        .cargo(sh, "test", target, WASM_STD)
         .args(["-p", "gradstep", "--features", "capi", "--lib", "--tests", "--no-fail-fast"])
         .env(tools::cargo_target(target, "RUNNER"), runner)
         .env(tools::cargo_target(target, "RUSTFLAGS"), rustflags)
@@ -78,7 +87,7 @@ impl Instruction {
 fn bare_metal(sh: &Shell, target: &str, root: Option<Instruction>) -> Result<()> {
     // As it is before it is packed: with the compiler's library, to follow calls into it.
     dist::library(sh, dist::target(target)?, false)?;
-    let built = Toolchain::find(sh, target)?.output(target, clib::EMBEDDED);
+    let built = tools::output(target, clib::EMBEDDED);
     let path = built.join("libgradstep.a");
     let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
     let library = Library::parse(&bytes)?;

@@ -11,7 +11,7 @@ use xshell::{Shell, cmd};
 
 use crate::board::{self, BOARDS, Board};
 use crate::map::Map;
-use crate::suite::{Skip, Step};
+use crate::suite::{RELEASE, Skip, Step};
 use crate::tools::{self, Toolchain};
 use crate::{clib, digits, dist, linked, root, target_dir};
 
@@ -22,8 +22,8 @@ pub(crate) fn core_names() -> impl Iterator<Item = &'static str> {
 
 pub(crate) fn steps() -> Vec<Step> {
     let mut steps = vec![
-        Step::new("firmware: digits are up to date", |_| digits::run(true)),
-        Step::new("firmware: host", |sh| host(sh).map(drop)),
+        Step::new("firmware: digits are up to date", |_| digits::run(true)).beside_all(),
+        Step::new("firmware: host", |sh| host(sh).map(drop)).in_lane(RELEASE),
     ];
     steps.extend(BOARDS.iter().map(|board| {
         Step::new(format!("firmware: {}", board.core), |sh| {
@@ -31,10 +31,12 @@ pub(crate) fn steps() -> Vec<Step> {
             println!("{}", table(&expected, slice::from_ref(&run)));
             run.check(&expected)
         })
+        .in_lane(board.target)
     }));
-    steps.push(Step::new("firmware: Rust, host", rust_on_host));
+    steps.push(Step::new("firmware: Rust, host", rust_on_host).beside_all());
     // The smallest core is enough.
-    steps.push(Step::new("firmware: Rust, cortex-m0", |sh| rust_on_board(sh, &board::M0)));
+    let rust = Step::new("firmware: Rust, cortex-m0", |sh| rust_on_board(sh, &board::M0));
+    steps.push(rust.in_lane(board::M0.target));
     steps
 }
 

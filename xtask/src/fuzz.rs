@@ -10,20 +10,22 @@ use crate::tools::{self, Nightly};
 use crate::{root, target_dir};
 
 pub(crate) fn steps() -> Vec<Step> {
-    let mut steps = vec![Step::new("fuzz: what the targets reach", reach)];
+    let mut steps = vec![Step::new("fuzz: what the targets reach", reach).in_lane(FUZZ)];
     if cfg!(target_os = "linux") {
-        steps.extend(
-            ["steps", "lists", "misc"]
-                .map(|target| Step::new(format!("fuzz: {target}"), move |sh| fuzz(sh, target))),
-        );
+        steps.extend(["steps", "lists", "misc"].map(|target| {
+            Step::new(format!("fuzz: {target}"), move |sh| fuzz(sh, target)).in_lane(FUZZ)
+        }));
     }
     steps
 }
 
+/// Cargo's folder, and the lane of what is built there.
+const FUZZ: &str = "fuzz";
+
 /// The targets without a fuzzer, on any compiler.
 fn reach(sh: &Shell) -> Result<()> {
     let test = cmd!(sh, "cargo test --manifest-path fuzz/Cargo.toml --no-default-features");
-    Ok(test.env("CARGO_TARGET_DIR", target_dir().join("fuzz")).run()?)
+    Ok(test.env("CARGO_TARGET_DIR", target_dir().join(FUZZ)).run()?)
 }
 
 /// What `cargo fuzz` tells the compiler: coverage for libFuzzer, and AddressSanitizer.
@@ -44,7 +46,7 @@ const SECONDS: u32 = 30;
 /// Begins with the corpus, of which it changes nothing.
 fn fuzz(sh: &Shell, target: &str) -> Result<()> {
     tools::need(&[("c++", "g++")])?;
-    let folder = target_dir().join("fuzz");
+    let folder = target_dir().join(FUZZ);
     Nightly::find(sh)?
         .cargo(sh, "build", RUSTFLAGS)
         .args(["--manifest-path", "fuzz/Cargo.toml", "--release", "--bins"])

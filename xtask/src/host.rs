@@ -6,34 +6,39 @@ use anyhow::{Context, Result, bail, ensure};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::linux::SOME_TESTS;
-use crate::suite::{Skip, Step};
+use crate::suite::{DEBUG, DEMO, RELEASE, Skip, Step};
 use crate::{clib, header, target_dir, tools};
 
 pub(crate) fn steps() -> Vec<Step> {
     vec![
-        Step::new("header is up to date", |_| header::run(true)),
-        Step::new("tests: gradstep", |sh| tests(cmd!(sh, "cargo test -p gradstep"))),
+        Step::new("header is up to date", |_| header::run(true)).beside_all(),
+        Step::new("tests: gradstep", |sh| tests(cmd!(sh, "cargo test -p gradstep"))).in_lane(DEBUG),
         // What differs is how instruction sets are found, and one root.
         Step::new("tests: gradstep without std", |sh| {
             let test = cmd!(sh, "cargo test -p gradstep --no-default-features --features capi");
             tests(test.arg("--lib").args(tools::named(SOME_TESTS)).env("GRADSTEP_EVERY", "5"))
-        }),
+        })
+        .in_lane(DEBUG),
         Step::new("tests: every root of soft floats, and many quotients", |sh| {
             Ok(cmd!(sh, "cargo test -p gradstep --lib -- --ignored").run()?)
-        }),
+        })
+        .in_lane(DEBUG),
         Step::new("tests: every rule is everywhere", |sh| {
             tests(cmd!(sh, "cargo test -p xtask").envs([UNOPTIMIZED]))
-        }),
+        })
+        .in_lane(DEBUG),
         Step::new("tests: C ABI, benchmarks", |sh| {
             let others = cmd!(sh, "cargo test --workspace --exclude gradstep --exclude xtask");
             tests(others.args(["--exclude", "mnist"]).envs([UNOPTIMIZED]))
-        }),
+        })
+        .in_lane(DEBUG),
         // It draws, which takes minutes unoptimised; and the steps below need that profile.
-        Step::new("tests: demo", |sh| tests(cmd!(sh, "cargo test --profile demo -p mnist"))),
-        Step::new("those tests had every instruction set", instruction_sets),
-        Step::new("C libraries, and the hello examples", hello),
-        Step::new("demo: one hash for any number of threads", demo),
-        Step::new("demo: every experiment in small", experiments),
+        Step::new("tests: demo", |sh| tests(cmd!(sh, "cargo test --profile demo -p mnist")))
+            .in_lane(DEMO),
+        Step::new("those tests had every instruction set", instruction_sets).beside_all(),
+        Step::new("C libraries, and the hello examples", hello).in_lane(RELEASE),
+        Step::new("demo: one hash for any number of threads", demo).in_lane(DEMO),
+        Step::new("demo: every experiment in small", experiments).in_lane(DEMO),
     ]
 }
 

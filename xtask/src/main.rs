@@ -5,6 +5,7 @@ mod board;
 mod budget;
 mod clib;
 mod conformance;
+mod count;
 mod cross;
 mod digits;
 mod dist;
@@ -17,6 +18,7 @@ mod linked;
 mod lint;
 mod linux;
 mod map;
+mod record;
 mod sanitize;
 mod suite;
 mod tools;
@@ -30,6 +32,8 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use xshell::Shell;
 
+use suite::{Options, Step};
+
 /// The project's own chores.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -39,13 +43,28 @@ enum Chore {
         /// Fail if a step is skipped.
         #[arg(long)]
         all: bool,
+        /// So many steps at a time; 1 shows their output as it comes.
+        #[arg(long, short, default_value_t = suite::default_jobs())]
+        jobs: usize,
         /// Only the steps whose name contains this.
         filter: Option<String>,
     },
     /// Compute the bits of every rule on every processor that can be had, and compare.
     Conformance,
     /// Check formatting, and let no lint of clippy or rustdoc pass.
-    Lint,
+    Lint {
+        /// So many steps at a time.
+        #[arg(long, short, default_value_t = suite::default_jobs())]
+        jobs: usize,
+    },
+    /// Run one step of `test` or `lint`, which starts such a process for each.
+    #[command(hide = true)]
+    Step {
+        /// Where to say how it ended.
+        says: PathBuf,
+        /// Its whole name.
+        name: String,
+    },
     /// Build the C libraries for this machine, and say how large they are.
     Clib,
     /// Write down the C ABI of include/gradstep.h in tests/c/c/abi.def.
@@ -66,7 +85,7 @@ enum Chore {
         #[arg(value_parser = PossibleValuesParser::new(dist::TARGETS.map(|target| target.triple)))]
         target: Vec<String>,
     },
-    /// Measure what a step costs on microcontrollers, in flash, stack and instructions.
+    /// Measure what a step costs: in instructions here, in flash, stack and instructions on microcontrollers.
     Budget {
         /// Record the figures, which no later ones may exceed.
         #[arg(long)]
@@ -100,25 +119,19 @@ fn run(chore: Chore) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(root());
     match chore {
-        Chore::Test { all, filter } => {
-            let steps = [
-                host::steps(),
-                abi::steps(),
-                instructions::steps(),
-                x86::steps(),
-                linux::steps(),
-                cross::steps(),
-                dist::steps(),
-                conformance::steps(),
-                budget::steps(),
-                firmware::steps(),
-                fuzz::steps(),
-                sanitize::steps(),
-            ];
-            suite::run(&sh, steps.into_iter().flatten().collect(), filter.as_deref(), all)
+        Chore::Test { all, jobs, filter } => {
+            suite::run(&sh, tests(), &Options { filter: filter.as_deref(), all, jobs })
         }
+        Chore::Step { says, name } => suite::run_one(
+            &sh,
+            [tests(), lint::steps()].into_iter().flatten().collect(),
+            &name,
+            &says,
+        ),
         Chore::Conformance => conformance::run(&sh),
-        Chore::Lint => suite::run(&sh, lint::steps(), None, true),
+        Chore::Lint { jobs } => {
+            suite::run(&sh, lint::steps(), &Options { all: true, jobs, ..Options::default() })
+        }
         Chore::Clib => clib::run(&sh),
         Chore::Abi { check } => abi::run(&sh, check),
         Chore::Header { check } => header::run(check),
@@ -127,6 +140,25 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Firmware { core } => firmware::run(&sh, &core),
         Chore::Digits { check } => digits::run(check),
     }
+}
+
+/// The steps of `test`, in their order.
+fn tests() -> Vec<Step> {
+    let steps = [
+        host::steps(),
+        abi::steps(),
+        instructions::steps(),
+        x86::steps(),
+        linux::steps(),
+        cross::steps(),
+        dist::steps(),
+        conformance::steps(),
+        budget::steps(),
+        firmware::steps(),
+        fuzz::steps(),
+        sanitize::steps(),
+    ];
+    steps.into_iter().flatten().collect()
 }
 
 /// The top of the repository.

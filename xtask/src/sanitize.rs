@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::host::{REQUIRE_BACKENDS, instruction_sets_here};
-use crate::suite::{Skip, Step};
+use crate::suite::{DEBUG, Skip, Step};
 use crate::tools::{self, Nightly, named};
 use crate::{clib, target_dir};
 
@@ -16,11 +16,11 @@ pub(crate) fn steps() -> Vec<Step> {
         return Vec::new();
     }
     let mut steps = vec![
-        Step::new("sanitizer: address, and undefined behaviour in C", address),
-        Step::new("sanitizer: thread", thread),
+        Step::new("sanitizer: address, and undefined behaviour in C", address).beside_all(),
+        Step::new("sanitizer: thread", thread).beside_all(),
     ];
     if cfg!(target_arch = "x86_64") {
-        steps.push(Step::new("valgrind: C ABI", valgrind));
+        steps.push(Step::new("valgrind: C ABI", valgrind).in_lane(DEBUG));
     }
     steps
 }

@@ -56,8 +56,7 @@ pub(crate) fn cargo_target(target: &str, setting: &str) -> String {
 pub(crate) enum Toolchain {
     /// The one in use, to which rustup has added the target.
     InUse,
-    /// Debian's, which comes with the library's source and builds it. Apart from that of the first
-    /// kind in `target/cross`, as two compilers would rebuild each other's work.
+    /// Debian's, which comes with the library's source and builds it.
     ///
     /// It has no linker for microcontrollers and WebAssembly. One is named also where nothing is linked:
     /// cargo builds all anew, the library too, when another one is named.
@@ -110,21 +109,33 @@ impl Toolchain {
                     .env("RUSTC_BOOTSTRAP", "1")
                     // Set by cargo for this program, and it names the other compiler's libraries.
                     .env_remove("LD_LIBRARY_PATH")
-                    .env("CARGO_TARGET_DIR", target_dir().join("cross"))
                     .envs(linker)
+                    .args(unoptimized(std))
             }
         };
-        cargo.arg("--target").arg(target)
+        cargo.arg("--target").arg(target).env("CARGO_TARGET_DIR", folder(target))
     }
+}
 
-    /// The folder of what it builds in a profile's folder, `debug` or `release`.
-    pub(crate) fn output(&self, target: &str, profile: &str) -> PathBuf {
-        let top = match self {
-            Self::InUse => target_dir(),
-            Self::Debian { .. } => target_dir().join("cross"),
-        };
-        top.join(target).join(profile)
-    }
+/// Options for the largest parts of the standard library, if there is one: in the profile of tests they
+/// are not optimised, which halves the time to build them. What is generic or inline is compiled, and
+/// optimised, where it is used.
+fn unoptimized(std: &str) -> Vec<String> {
+    let has_std = std.split(',').any(|part| part == "std");
+    let largest: &[_] = if has_std { &["core", "alloc", "std", "gimli", "object"] } else { &[] };
+    let option = |part| ["--config".into(), format!("profile.test.package.{part}.opt-level=0")];
+    largest.iter().flat_map(option).collect()
+}
+
+/// Cargo's folder for a target: one of its own, so that steps for different targets need not wait for
+/// each other.
+fn folder(target: &str) -> PathBuf {
+    target_dir().join("cross").join(target)
+}
+
+/// Where that is which was built for a target in a profile's folder, `debug` or `release`.
+pub(crate) fn output(target: &str, profile: &str) -> PathBuf {
+    folder(target).join(target).join(profile)
 }
 
 /// Cargo's options for these tests alone.

@@ -7,7 +7,7 @@ use xshell::{Shell, cmd};
 
 use crate::host::REQUIRE_BACKENDS;
 use crate::linux::SOME_TESTS;
-use crate::suite::Step;
+use crate::suite::{DEBUG, RELEASE, Step};
 use crate::{clib, root, target_dir, tools};
 
 pub(crate) fn steps() -> Vec<Step> {
@@ -15,9 +15,9 @@ pub(crate) fn steps() -> Vec<Step> {
         return vec![];
     }
     vec![
-        Step::new("tests: x86-64 without AVX", without_avx),
-        Step::new("tests: x86-64 with AVX, with AVX2, without FMA", some_tests),
-        Step::new("x86-64 that hides what it has", hidden),
+        Step::new("tests: x86-64 without AVX", without_avx).in_lane(DEBUG),
+        Step::new("tests: x86-64 with AVX, with AVX2, without FMA", some_tests).in_lane(DEBUG),
+        Step::new("x86-64 that hides what it has", hidden).in_lane(RELEASE),
     ]
 }
 
