@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import importlib.metadata
+import os
 import platform
 import re
 import subprocess
@@ -53,10 +54,11 @@ def provenance(cpu: str, options: argparse.Namespace) -> list[str]:
     packages = ["torch", "deepspeed", "optax", "jax", "numpy"]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     compiler = subprocess.check_output(["cc", "--version"], text=True)
+    load = f"load {options.load:.1f} on {os.cpu_count()} processors before"
     from native import C_FLAGS
 
     return [
-        f"- {cpu}, {datetime.date.today().isoformat()}",
+        f"- {cpu}, {datetime.date.today().isoformat()}, {load}",
         f"- Python {platform.python_version()}, {', '.join(versions)}",
         f"- {compiler.splitlines()[0]}, {' '.join(C_FLAGS)}: {options.c_source.name}",
     ]

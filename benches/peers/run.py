@@ -58,6 +58,7 @@ def main():
 
         worker.main(options)
         return
+    options.load = os.getloadavg()[0]
     timings = []
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "timings.json"
