@@ -1,0 +1,149 @@
+"""Checks and times contestants, in one process with a fixed number of threads."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from buffers import Buffers
+from cases import TOLERANCE
+from contestant import Contestant
+
+# Gradients of the steps of the check, as factors of the first. They grow: see jax_optax.py.
+CHECK = (1.0, -1.25, 1.5, 2.0)
+# Long enough for the clock and for caches to settle.
+SAMPLE = 3e-4
+FEWEST_ROUNDS = 7
+
+
+@dataclass
+class Timing:
+    """What was measured of one contestant in one case."""
+
+    case: str
+    size: str
+    threads: int
+    contestant: str
+    baseline: str
+    seconds: tuple[float, float, float]  # per step: lower quartile, median, upper quartile
+    ratio: tuple[float, float, float] | None  # its time over the baseline's in the same round
+    rounds: int
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def check(
+    case: str,
+    contestants: list[Contestant],
+    buffers: Buffers,
+    loss_scale: float = 1.0,
+    tolerance: float = TOLERANCE,
+):
+    """Compares what some steps come to. The first contestant is the reference."""
+    reference, scale = None, None
+    for contestant in contestants:
+        buffers.reset()
+        contestant.reset()
+        for factor in CHECK:
+            buffers.set_grad(factor * loss_scale)
+            contestant.run(1)
+        result = contestant.result() if contestant.result else buffers.param
+        if reference is None:
+            reference = [value.clone() for value in result]
+            moves = [(r - s).abs().mean() for r, s in zip(reference, buffers.start)]
+            scale = max(moves).item()
+            continue
+        distance = max((a - b).abs().max().item() for a, b in zip(result, reference)) / scale
+        if not distance <= tolerance:  # nor NaN
+            raise RuntimeError(f"{case}: {contestant.name} is {distance:.1e} of a step away")
+
+
+def time_all(
+    case: str,
+    size: str,
+    threads: int,
+    contestants: list[Contestant],
+    reset: Callable[[], None],
+    seconds: float,
+    prepare: Callable[[], None] | None = None,
+) -> list[Timing]:
+    """Rounds in which each contestant is timed once, in an order that rotates.
+
+    `reset` goes before a round. With `prepare`, a sample is one step, and that goes before it.
+    """
+
+    def reset_all():
+        reset()
+        for contestant in contestants:
+            contestant.reset()
+
+    reset_all()
+    repeats = [1 if prepare else _repeats(contestant) for contestant in contestants]
+    samples = [[] for _ in contestants]
+    wall, processors = [[0.0] * len(contestants) for _ in range(2)]
+    gc.collect()
+    gc.disable()
+    begin = time.perf_counter()
+    while len(samples[0]) < FEWEST_ROUNDS or time.perf_counter() - begin < seconds:
+        # The state of many steps of one gradient may become special; that of a few large ones not.
+        if any(repeat > 1 for repeat in repeats):
+            reset_all()
+        turn = len(samples[0])
+        for i in range(len(contestants)):
+            i = (i + turn) % len(contestants)
+            settle()
+            if prepare:
+                prepare()
+                settle()
+            before, used = time.perf_counter(), time.process_time()
+            if repeats[i] > 1:
+                contestants[i].run(1)  # its code and its data are near
+            start = time.perf_counter()
+            contestants[i].run(repeats[i])
+            end = time.perf_counter()
+            samples[i].append((end - start) / repeats[i])
+            wall[i] += end - before
+            processors[i] += time.process_time() - used
+    gc.enable()
+
+    timings = []
+    names = [contestant.name for contestant in contestants]
+    for contestant, mine, used, passed in zip(contestants, samples, processors, wall):
+        if used > (threads + 0.2) * passed:
+            raise RuntimeError(f"{contestant.name} computes on more than {threads} threads")
+        ratio = None
+        if contestant.baseline in names:
+            base = samples[names.index(contestant.baseline)]
+            ratio = quartiles([a / b for a, b in zip(mine, base)])
+        of = contestant.name, contestant.baseline, quartiles(mine), ratio, len(mine)
+        timings.append(Timing(case, size, threads, *of))
+    return timings
+
+
+def settle():
+    """Waits until no thread of this process is busy: OpenMP's spin for a while after a loop.
+
+    What a thread takes is known at the latest at the scheduler's next tick, 4 ms.
+    """
+    while True:
+        before = time.process_time()
+        time.sleep(5e-3)
+        if time.process_time() - before < 3e-4:
+            return
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def _repeats(contestant: Contestant) -> int:
+    contestant.run(1)
+    repeats = 1
+    while True:
+        begin = time.perf_counter()
+        contestant.run(repeats)
+        if time.perf_counter() - begin >= SAMPLE:
+            return repeats
+        repeats *= 2

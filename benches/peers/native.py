@@ -1,0 +1,204 @@
+"""gradstep through its C ABI, and the functions of C files."""
+
+import ctypes
+import subprocess
+import threading
+from ctypes import byref, c_double, c_float, c_int32, c_size_t, c_uint64, c_void_p
+from pathlib import Path
+
+import cases
+from buffers import Buffers
+from cases import Rule
+from contestant import Contestant
+
+HERE = Path(__file__).resolve().parent
+TARGET = HERE.parents[1] / "target"
+C_FLAGS = ["-O3", "-march=native", "-fno-math-errno"]
+# Below this many parameters a second thread costs more than it brings.
+WORTH_A_THREAD = 100_000
+
+# The structs of include/gradstep.h: doubles, integers, and the state buffers of a tensor.
+STRUCTS = {
+    "sgd": (
+        "lr momentum dampening weight_decay",
+        "nesterov lr_inside maximize reserved",
+        "momentum_buffer",
+    ),
+    "adagrad": (
+        "lr lr_decay eps weight_decay initial_accumulator_value",
+        "eps_placement maximize",
+        "sum",
+    ),
+    "rmsprop": (
+        "lr alpha eps weight_decay momentum initial_square_avg",
+        "centered eps_placement lr_inside maximize",
+        "square_avg grad_avg momentum_buffer",
+    ),
+    "adadelta": ("lr rho eps weight_decay", "maximize reserved", "square_avg acc_delta"),
+    "adam": (
+        "lr beta1 beta2 eps weight_decay",
+        "amsgrad eps_placement maximize reserved",
+        "exp_avg exp_avg_sq max_exp_avg_sq",
+    ),
+}
+STRUCTS["adamw"] = STRUCTS["adam"]
+
+
+def _hyper_struct(doubles: str, integers: str):
+    fields = [(name, c_double) for name in doubles.split()]
+    fields += [(name, c_int32) for name in integers.split()]
+    return type("Hyper", (ctypes.Structure,), {"_fields_": fields})
+
+
+class Library:
+    """The shared library, and a thread to share the work with."""
+
+    def __init__(self, c_source: Path | None):
+        # The library of `cargo xtask clib`, under whatever name this system gives it.
+        folder = TARGET / "release"
+        names = ["libgradstep.so", "libgradstep.dylib", "gradstep.dll"]
+        self.gradstep = ctypes.CDLL(next(p for n in names if (p := folder / n).exists()))
+        self.loops = _compiled(HERE / "loops.c")
+        self.naive = _compiled(c_source) if c_source else None
+        self.helper = Helper()
+
+    def hyper(self, rule: Rule):
+        """The hyperparameters: the defaults, and what the rule sets."""
+        doubles, integers, _ = STRUCTS[rule.gradstep]
+        hyper = _hyper_struct(doubles, integers)()
+        assert self._function(rule, "default")(byref(hyper)) == 0
+        for name, value in rule.hyper.items():
+            setattr(hyper, name, value)
+        return hyper
+
+    def _function(self, rule: Rule, what: str):
+        return getattr(self.gradstep, f"gradstep_{rule.gradstep}_{what}")
+
+    def _chunk(self, n: int, chunks: int, index: int) -> tuple[int, int]:
+        begin, end = c_size_t(), c_size_t()
+        arguments = c_size_t(n), c_size_t(chunks), c_size_t(index), byref(begin), byref(end)
+        assert self.gradstep.gradstep_chunk(*arguments) == 0
+        return begin.value, end.value
+
+    def _tensors(self, columns, parts: int, index: int):
+        """An array of {n, pointers} of chunk `index` of each tensor; a column may be None."""
+        count = len(columns[0])
+        words = (c_size_t * ((1 + len(columns)) * count))()
+        for i in range(count):
+            begin, end = self._chunk(columns[0][i].numel(), parts, index)
+            pointers = [c[i].data_ptr() + begin * c[i].element_size() if c else 0 for c in columns]
+            words[i * (1 + len(columns)) : (i + 1) * (1 + len(columns))] = [end - begin, *pointers]
+        return words
+
+    def _parts(self, columns, threads: int):
+        enough = sum(p.numel() for p in columns[0]) >= WORTH_A_THREAD
+        parts = threads if enough else 1
+        return [self._tensors(columns, parts, index) for index in range(parts)]
+
+    def from_python(self, rule: Rule, buffers: Buffers, threads: int) -> Contestant:
+        """A call for each step, from Python."""
+        names = STRUCTS[rule.gradstep][2].split()
+        columns = [buffers.param, buffers.grad, *(buffers.state.get(name) for name in names)]
+        function = self._function(rule, "step_list")
+        hyper, t, count = self.hyper(rule), c_uint64(), c_size_t(len(buffers.param))
+        # Objects of ctypes are passed on as they are, which is the quickest that it has.
+        calls = [
+            lambda tensors=part: function(byref(hyper), None, t, count, tensors)
+            for part in self._parts(columns, threads)
+        ]
+        return Contestant(cases.GRADSTEP, self._steps(calls, t), lambda: setattr(t, "value", 0))
+
+    def _steps(self, calls, t: c_uint64):
+        def alone(steps: int):
+            (call,) = calls
+            for _ in range(steps):
+                t.value += 1
+                if call():
+                    raise RuntimeError("gradstep refuses the step")
+
+        def together(steps: int):
+            mine, other = calls
+            for _ in range(steps):
+                t.value += 1
+                self.helper.start(other)
+                status = mine()
+                if self.helper.join() or status:
+                    raise RuntimeError("gradstep refuses the step")
+
+        return alone if len(calls) == 1 else together
+
+    def from_c(self, rule: Rule, buffers: Buffers) -> Contestant:
+        """A call for each step, from C."""
+        names = STRUCTS[rule.gradstep][2].split()
+        columns = [buffers.param, buffers.grad, *(buffers.state.get(name) for name in names)]
+        (tensors,) = self._parts(columns, 1)
+        function, hyper = self._function(rule, "step_list"), self.hyper(rule)
+        count, t = c_size_t(len(buffers.param)), c_uint64(1)
+
+        def run(steps: int):
+            loop, pointer = self.loops.loop_list, ctypes.cast(function, c_void_p)
+            if loop(pointer, byref(hyper), t, count, tensors, c_size_t(steps)):
+                raise RuntimeError("gradstep refuses the step")
+            t.value += steps
+
+        return Contestant(cases.GRADSTEP_C, run, lambda: setattr(t, "value", 1))
+
+    def c_loop(self, rule: Rule, buffers: Buffers) -> Contestant | None:
+        """A C file's function, called from C. Scalars are those of the first of the steps."""
+        if not hasattr(self.naive, f"naive_{rule.naive}"):
+            return None
+        function = ctypes.cast(getattr(self.naive, f"naive_{rule.naive}"), c_void_p)
+        columns = [buffers.param, buffers.grad, *buffers.state.values()]
+        loop = getattr(self.loops, f"loop_{len(columns)}_{len(rule.scalars)}")
+        (tensors,) = self._parts(columns + [None] * (5 - len(columns)), 1)
+        count, t = c_size_t(len(buffers.param)), c_uint64(1)
+
+        def run(steps: int):
+            values = rule.hyper | _bias_corrected(rule.hyper, t.value)
+            scalars = (c_float * len(rule.scalars))(*(values[name] for name in rule.scalars))
+            loop(function, count, tensors, scalars, c_size_t(steps))
+            t.value += steps
+
+        name, baseline = cases.NAIVE, cases.GRADSTEP_C
+        return Contestant(name, run, lambda: setattr(t, "value", 1), baseline=baseline)
+
+
+def _bias_corrected(hyper: dict[str, float], t: int) -> dict[str, float]:
+    if "beta1" not in hyper:
+        return {}
+    lr, correction1, correction2 = hyper["lr"], 1 - hyper["beta1"] ** t, 1 - hyper["beta2"] ** t
+    shrink = 1 - lr * hyper.get("weight_decay", 0)
+    return {"step": lr / correction1, "root": correction2**-0.5, "shrink": shrink}
+
+
+def _compiled(source: Path) -> ctypes.CDLL:
+    library = TARGET / "peers" / source.with_suffix(".so").name
+    subprocess.run(["cc", *C_FLAGS, "-shared", "-fPIC", source, "-o", library, "-lm"], check=True)
+    return ctypes.CDLL(library)
+
+
+class Helper:
+    """A second thread, asleep between calls. ctypes lets go of the interpreter during a call."""
+
+    def __init__(self):
+        self._call, self._status = None, 0
+        self._ready, self._done = threading.Lock(), threading.Lock()
+        self._ready.acquire()
+        self._done.acquire()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            self._ready.acquire()
+            self._status = self._call()
+            self._done.release()
+
+    def start(self, call):
+        """Makes the call on the other thread."""
+        self._call = call
+        self._ready.release()
+
+    def join(self) -> int:
+        """Waits for it, and gives its status."""
+        self._done.acquire()
+        return self._status
