@@ -297,8 +297,25 @@ impl<'a, R: Rule> From<FusedTensor<'a, R>> for Parts<'a> {
     }
 }
 
+#[cfg(feature = "rayon")]
+impl Parts<'_> {
+    /// Cuts off the first `n` elements, a multiple of [`SPAN`].
+    pub(crate) fn take(&mut self, n: usize) -> Self {
+        let head = Self {
+            param: self.param.take(n),
+            grad: self.grad.take(n),
+            state: self.state.each_mut().map(|values| values.as_mut().map(|values| values.take(n))),
+            ema: self.ema.as_mut().map(|values| values.take(n)),
+            copy: self.copy.as_mut().map(|values| values.take(n)),
+            offset: self.offset,
+        };
+        self.offset = self.offset.wrapping_add(n as u64);
+        head
+    }
+}
+
 impl<R: Rule> FusedTensor<'_, R> {
-    fn parts(&mut self) -> Parts<'_> {
+    pub(crate) fn parts(&mut self) -> Parts<'_> {
         let Self { param, grad, state, ema, copy, offset } = self;
         Parts {
             param: param.reborrow(),

@@ -101,7 +101,8 @@
 //! # Features
 //!
 //! `std` (default) detects the instruction set with the standard library; without it the crate needs
-//! only `core`. `capi` exports the C ABI of `include/gradstep.h`. `panic-handler` is for C libraries
+//! only `core`. `half` takes slices of the crate of that name as [`Values`]; `rayon` runs steps on its
+//! threads. `capi` exports the C ABI of `include/gradstep.h`. `panic-handler` is for C libraries
 //! without `std`. `small` saves code on microcontrollers with a floating-point unit, for some more
 //! instructions per parameter. `nightly` uses the square root of `core` on those of Arm, which saves
 //! some instructions; the bits are the same.
@@ -136,6 +137,8 @@ mod loss_scale;
 mod minifloat;
 mod noise;
 mod norm;
+#[cfg(feature = "rayon")]
+mod parallel;
 mod pass;
 mod real;
 mod rule;

@@ -316,6 +316,53 @@ fn every_backend_and_every_chunking() {
     });
 }
 
+/// On threads, too: with rayon there is no bit of difference.
+#[cfg(feature = "rayon")]
+#[test]
+fn threads_change_no_bit() {
+    fn test<R: Subject>() {
+        let mut rng = Rng(12);
+        for (rule, n) in some_variants::<R>().step_by(40).zip([1, 32_769, 100_000, 200_001]) {
+            let step = fused(&rule, 2, STOCHASTIC);
+            let (before, other) =
+                (Owned::random(&rule, n, &mut rng), Owned::random(&rule, 1000, &mut rng));
+            let (mut expected, mut expected_other) = (before.clone(), other.clone());
+            step.apply(expected.tensor()).unwrap();
+            step.apply(expected_other.tensor()).unwrap();
+            let mut after = before.clone();
+            step.par_apply(after.tensor()).unwrap();
+            after.assert_same(&expected, "by one call");
+            let (mut after, mut after_other) = (before, other);
+            step.par_apply_list(&mut [after.tensor(), after_other.tensor()]).unwrap();
+            after.assert_same(&expected, "in a list");
+            after_other.assert_same(&expected_other, "in a list");
+        }
+    }
+    let _exclusive = exclusive();
+    macro_rules! all {
+        ($($rule:ident),*) => { $(test::<gradstep::$rule>();)* };
+    }
+    gradstep::for_each_rule!(all);
+}
+
+/// Slices of the crate `half`'s types are values.
+#[cfg(feature = "half")]
+#[test]
+fn halves_are_values() {
+    let mut param = [bf16::from_f32(1.0), bf16::from_f32(2.0)];
+    let grad = [f16::from_f32(1.0), f16::from_f32(-1.0)];
+    let tensor = FusedTensor {
+        param: param.as_mut_slice().into(),
+        grad: Gradient::Keep(grad.as_slice().into()),
+        state: SgdState { momentum_buffer: None },
+        ema: None,
+        copy: None,
+        offset: 0,
+    };
+    fused(&Sgd { lr: 0.5, ..Sgd::default() }, 1, EPILOGUE).apply(tensor).unwrap();
+    assert_eq!(param.map(bf16::to_f32), [0.5, 2.5]);
+}
+
 /// With nothing but binary32 and no epilogue it is the plain step.
 #[test]
 fn the_plain_step_is_one_of_them() {

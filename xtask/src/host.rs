@@ -12,7 +12,10 @@ use crate::{clib, header, target_dir, tools};
 pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("header is up to date", |_| header::run(true)).beside_all(),
-        Step::new("tests: gradstep", |sh| tests(cmd!(sh, "cargo test -p gradstep"))).in_lane(DEBUG),
+        Step::new("tests: gradstep", |sh| {
+            tests(cmd!(sh, "cargo test -p gradstep --features half,rayon"))
+        })
+        .in_lane(DEBUG),
         // What differs is how instruction sets are found, and one root.
         Step::new("tests: gradstep without std", |sh| {
             let test = cmd!(sh, "cargo test -p gradstep --no-default-features --features capi");
