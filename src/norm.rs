@@ -55,7 +55,8 @@ use crate::error::{Argument, Error, ErrorKind, check};
 ///
 /// # Costs
 ///
-/// One pass over the gradient. On a microcontroller, whose binary64 is software, see the README.
+/// One pass over the gradient, at the speed of the memory beyond the caches. A microcontroller computes
+/// binary64 in software: some 100 instructions per element on a Cortex-M3 to M33, 230 on an M0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Norm {

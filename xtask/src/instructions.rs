@@ -146,6 +146,14 @@ impl Function<'_> {
         })
     }
 
+    /// Whether it multiplies whole registers of binary64 numbers that were binary32, as a norm does.
+    fn squares_doubles(&self, is_whole: fn(Register) -> bool) -> bool {
+        let has = |mnemonic| {
+            self.instructions().any(|i| i.mnemonic() == mnemonic && is_whole(i.op0_register()))
+        };
+        has(Mnemonic::Vcvtps2pd) && has(Mnemonic::Vmulpd)
+    }
+
     /// `pulp`'s function that goes over to an instruction set, by the token that stands for it.
     fn goes_over_to(&self, token: &str) -> bool {
         let name = self.name.trim_start_matches('<');
@@ -316,6 +324,13 @@ impl<'a> Image<'a> {
             |index: &&usize| self.functions[**index].beyond(&[BASELINE, AVX2_PATH]).is_some();
         ensure!(avx2.iter().filter(is_wide).count() == avx2.len(), "an AVX2 function has none");
         ensure!(avx512.iter().filter(is_widest).count() == avx512.len(), "nor has AVX-512");
+        // The compiler makes registers of the norm's arrays, or fails to.
+        for (set, is_whole) in
+            [(&avx2, Register::is_ymm as fn(Register) -> bool), (&avx512, Register::is_zmm)]
+        {
+            let is_norm = |index: &usize| self.functions[*index].squares_doubles(is_whole);
+            ensure!(set.iter().any(is_norm), "the norm is not computed in whole registers");
+        }
         Ok(format!(
             "{} functions: {} of the C ABI and what they reach, {} in all, are plain x86-64; {} go \
              over to AVX2 and {} to AVX-512, and clear the upper halves of registers at their end",
