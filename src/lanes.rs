@@ -9,6 +9,10 @@ use pulp::Simd;
 
 use crate::real::Real;
 
+/// There, the maximum and the minimum of two registers are what comparing and selecting gives: of
+/// two zeros, and where one is a NaN, the second. Elsewhere they are something else.
+const X86: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+
 /// One register of the instruction set `S`.
 #[derive(Clone, Copy)]
 pub struct Lanes<S: Simd> {
@@ -52,18 +56,27 @@ impl<S: Simd> Real for Lanes<S> {
 
     #[inline(always)]
     fn or_greater(self, other: Self) -> Self {
+        if X86 {
+            return self.with(self.simd.max_f32s(self.register, other.register));
+        }
         self.select(self.simd.greater_than_f32s(self.register, other.register), other)
     }
 
     #[inline(always)]
     fn at_least(self, bound: f32) -> Self {
         let bound = self.splat(bound);
+        if X86 {
+            return self.with(self.simd.max_f32s(bound.register, self.register));
+        }
         bound.select(self.simd.less_than_f32s(self.register, bound.register), self)
     }
 
     #[inline(always)]
     fn at_most(self, bound: f32) -> Self {
         let bound = self.splat(bound);
+        if X86 {
+            return self.with(self.simd.min_f32s(bound.register, self.register));
+        }
         bound.select(self.simd.greater_than_f32s(self.register, bound.register), self)
     }
 }

@@ -72,7 +72,8 @@ impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
     }
 }
 
-/// How many registers of each slice are in flight at once.
+/// How many registers of each slice are in flight at once; in AVX2 one, which is not slower on
+/// processors that look that far ahead anyway, and less code.
 const UNROLL: usize = 2;
 
 /// How many elements are, without registers for several: some, which saves instructions, and one
@@ -87,12 +88,20 @@ where
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        let misaligned = misaligned::<S>(self.pass.param);
+        if misaligned > 0 {
+            // As calls of what is being compiled here: no code of their own. The head comes last,
+            // since a load waits for the part of a register that has been stored beside it.
+            let (head, rest) = self.split(misaligned);
+            simd.vectorize(rest);
+            return simd.vectorize(head);
+        }
         let (sweep, slices) = self.into_parts();
         let (registers, tail) = slices.cut(S::as_mut_simd_f32s, S::as_simd_f32s);
-        let rest = match sweep.usual() {
-            [Some(usual), _] => usual.blocks::<UNROLL, _, _>(registers, simd),
-            [_, Some(usual)] => usual.blocks::<UNROLL, _, _>(registers, simd),
-            _ => sweep.blocks::<UNROLL, _, _>(registers, simd),
+        let rest = if is_avx2::<S>() {
+            sweep.most::<1, _, _>(registers, simd)
+        } else {
+            sweep.most::<UNROLL, _, _>(registers, simd)
         };
         sweep.sweep(rest, simd);
 
@@ -123,6 +132,27 @@ where
     }
 }
 
+/// How many elements come before the first that begins a register's width in memory, if it is worth
+/// a part of a register that no other one lies in two cache lines, which takes twice the time to
+/// load and to store.
+///
+/// The parameter decides. The other slices mostly come from the same allocator, and are as far from
+/// a line: 16 bytes, where `malloc` has asked the operating system for pages.
+#[inline(always)]
+fn misaligned<S: Simd>(param: &[f32]) -> usize {
+    // A part of a register costs more in AVX2, where a mask makes a store slow.
+    let worth_it_from = if is_avx2::<S>() { 4096 } else { 2048 };
+    if S::F32_LANES <= 4 || param.len() < worth_it_from {
+        return 0;
+    }
+    (param.as_ptr().addr() / size_of::<f32>()).wrapping_neg() % S::F32_LANES
+}
+
+#[inline(always)]
+fn is_avx2<S: Simd>() -> bool {
+    S::F32_LANES == 8
+}
+
 impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Operation for Job<'_, K, L, N>
 where
     Streams<N>: Zip<N>,
@@ -138,6 +168,19 @@ where
 }
 
 impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
+    /// Cuts it in two, behind the first `n` elements.
+    #[inline(always)]
+    fn split(self, n: usize) -> (Self, Self) {
+        let Pass { kernel, incoming, param, grad } = self.pass;
+        let (head, rest) = Slices { param, grad, state: self.state }.split(n);
+        let job = |Slices { param, grad, state }| Self {
+            pass: Pass { kernel, incoming, param, grad },
+            state,
+            layout: PhantomData,
+        };
+        (job(head), job(rest))
+    }
+
     #[inline(always)]
     fn with_elements<V: View<f32>>(self, view: V)
     where
@@ -163,10 +206,7 @@ impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
         let shorter = |n: usize, slice: &&mut [f32]| n.min(slice.len());
         let n = self.state.iter().fold(param.len().min(grad.len()), shorter);
         let slices = Slices { param, grad, state: self.state };
-        let (slices, _) = slices.cut(
-            |slice| slice.split_at_mut_checked(n).unwrap_or_default(),
-            |slice| slice.split_at_checked(n).unwrap_or_default(),
-        );
+        let (slices, _) = slices.split(n);
         (sweep, slices)
     }
 }
@@ -179,6 +219,15 @@ pub struct Slices<'a, X, const N: usize> {
 }
 
 impl<'a, X, const N: usize> Slices<'a, X, N> {
+    /// Cuts each slice behind its first `n` items; it has as many.
+    #[inline(always)]
+    fn split(self, n: usize) -> (Self, Self) {
+        self.cut(
+            |slice| slice.split_at_mut_checked(n).unwrap_or_default(),
+            |slice| slice.split_at_checked(n).unwrap_or_default(),
+        )
+    }
+
     /// Cuts each slice in two.
     #[inline(always)]
     fn cut<Y, Z>(
@@ -218,6 +267,20 @@ where
         let Some(intake) = self.intake.usual(K::DECOUPLED) else { return [None, None] };
         let with = |kernel| Self { kernel, intake, layout: PhantomData };
         [self.kernel.usual().map(with), self.kernel.also_usual().map(with)]
+    }
+
+    /// The loop that fits, over blocks of `U` items; gives those that are left.
+    #[inline(always)]
+    fn most<'s, const U: usize, X: Copy, V: View<X>>(
+        &self,
+        slices: Slices<'s, X, N>,
+        view: V,
+    ) -> Slices<'s, X, N> {
+        match self.usual() {
+            [Some(usual), _] => usual.blocks::<U, _, _>(slices, view),
+            [_, Some(usual)] => usual.blocks::<U, _, _>(slices, view),
+            _ => self.blocks::<U, _, _>(slices, view),
+        }
     }
 
     /// The loop, over blocks of `U` items; gives those that are left.
