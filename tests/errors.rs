@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use gradstep::{
-    Adadelta, Adagrad, Adam, AdamW, Argument, EpsPlacement, Error, ErrorKind, LossScale, Norm,
-    Preset, RmsProp, Rule, Sgd, SgdState, Tensor, chunk,
+    Adadelta, Adagrad, Adam, AdamW, Argument, BlocksMut, Epilogue, EpsPlacement, Error, ErrorKind,
+    FusedTensor, Gradient, LossScale, Norm, Preset, RmsProp, Rule, Sgd, SgdState, Tensor,
+    ValuesMut, chunk,
 };
 
 use common::{Buffers, Owned, Rng, Subject, buffer_names};
@@ -599,6 +600,40 @@ fn every_reason_has_words_and_every_argument_a_name() {
     }
 }
 
+/// The reasons that fused steps alone give; `tests/fused.rs` has all their errors.
+#[test]
+fn fused_steps() {
+    let momentum = Sgd { momentum: 0.9, ..Sgd::default() };
+    let step = momentum.at(1).unwrap();
+    let epilogue = Epilogue { param_min: 1.0, param_max: 0.5, ..Epilogue::default() };
+    expect(step.fuse(epilogue), "param_max", ErrorKind::NotAnInterval);
+    let step = step.fuse(Epilogue::default()).unwrap();
+    let apply = |signed: bool, words: usize, offset| {
+        let (mut param, mut codes, mut exponents) = ([1.0; 70], vec![0; words], [0; 2]);
+        let blocks = BlocksMut { codes: &mut codes, exponents: &mut exponents };
+        let result = step.apply(FusedTensor {
+            param: param.as_mut_slice().into(),
+            grad: Gradient::Keep([1.0; 70].as_slice().into()),
+            state: SgdState {
+                momentum_buffer: Some(if signed {
+                    ValuesMut::E4m3(blocks)
+                } else {
+                    ValuesMut::E5m3(blocks)
+                }),
+            },
+            ema: None,
+            copy: None,
+            offset,
+        });
+        assert_eq!(param == [1.0; 70], result.is_err());
+        result
+    };
+    apply(true, 32, 256).unwrap();
+    expect(apply(false, 32, 0), "momentum_buffer", ErrorKind::Format);
+    expect(apply(true, 31, 0), "momentum_buffer", ErrorKind::BlockCount);
+    expect(apply(true, 32, 255), "offset", ErrorKind::NotAMultiple);
+}
+
 /// Each reason that Rust can give is given by a test above.
 #[test]
 fn no_reason_is_left_out() {
@@ -609,6 +644,7 @@ fn no_reason_is_left_out() {
     chunks();
     clipping();
     loss_scales();
+    fused_steps();
     sgd();
     rmsprop();
     adam();
