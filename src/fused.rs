@@ -621,10 +621,8 @@ struct Draw<'a> {
 impl Operation for Draw<'_> {
     #[inline(always)]
     fn with_scalars(self) {
-        let spans = self.bits.chunks_mut(SPAN);
-        for (index, bits) in (self.index..).step_by(SPAN).zip(spans) {
-            self.noise.draw(self.stream, index, bits);
-        }
+        const { assert!(SPAN.is_multiple_of(TILE)) };
+        self.noise.draw(self.stream, self.index, self.bits);
     }
 }
 

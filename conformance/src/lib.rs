@@ -1,4 +1,5 @@
-//! What every machine must agree on: the bits of every rule, as one hash per rule, and those of norms.
+//! What every machine must agree on: the bits of every rule, as one hash per rule, those of norms, and
+//! those of fused steps.
 //!
 //! Machines that cannot be compared in one process compare these hashes, with those in
 //! `expected.txt`. They cover every branch of every formula and every layout of the state, lengths
@@ -11,6 +12,7 @@
 
 #![no_std]
 
+mod fused;
 #[allow(dead_code)] // the tests need more of it
 #[path = "../../tests/common/numbers.rs"]
 mod numbers;
@@ -25,21 +27,27 @@ use gradstep::{Backend, LossScale, Norm, Preset, Rule, Step};
 use numbers::{Rng, is_square, reached};
 use subject::{Subject, buffer_names};
 
-/// A rule's name, or `norm`, and the hash of its bits.
+/// A rule's name, `norm`, or `fused`, and the hash of its bits.
 pub type Line = (&'static str, u64);
 
 macro_rules! tables {
     ($($rule:ident),*) => {
-        /// How many lines the table has: one for each rule, and one for the norm.
-        pub const LINES: usize = [$(stringify!($rule)),*].len() + 1;
+        /// How many lines the table has: one for each rule, one for the norm, and one for fused steps.
+        pub const LINES: usize = [$(stringify!($rule)),*].len() + 2;
 
-        /// The hashes of all rules, and of norms, on the backend in use.
+        /// The hashes of all rules, of norms, and of fused steps, on the backend in use.
         ///
         /// # Panics
         ///
         /// A step or a norm in parts has other bits than the one of the whole.
         pub fn table() -> [Line; LINES] {
-            [$((gradstep::$rule::name(), hash::<gradstep::$rule>()),)* ("norm", hash_of_norms())]
+            let mut fused = Fnv1a::new();
+            $(fused::add::<gradstep::$rule>(&mut fused);)*
+            [
+                $((gradstep::$rule::name(), hash::<gradstep::$rule>()),)*
+                ("norm", hash_of_norms()),
+                ("fused", fused.0),
+            ]
         }
     };
 }

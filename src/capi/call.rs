@@ -14,7 +14,7 @@ use crate::gradient::Incoming;
 use crate::rule::{
     Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, SETTLED, present_as_expected,
 };
-use crate::values::{BlocksMut, Values, ValuesMut, block_count};
+use crate::values::{Blocks, BlocksMut, Values, ValuesMut, block_count};
 use crate::{Backend, Rule, Step};
 
 /// A rule's hyperparameters as C sees them.
@@ -592,8 +592,10 @@ fn checked_fused<R: Rule>(
         *last = Some(Region { addresses: list, argument: Argument::Tensors, is_written: false });
     }
     disjoint_regions(&all)?;
+    // What is left to check are formats and the offset. Without elements, as other threads may be
+    // writing to theirs.
     // SAFETY: not null, aligned, of a possible length, and what is written overlaps nothing.
-    step.check(&unsafe { raw.to_parts(zero_grad, 0..*n) })
+    step.check(&unsafe { raw.to_parts(zero_grad, 0..0) })
 }
 
 impl FusedRaw {
@@ -605,16 +607,15 @@ impl FusedRaw {
     unsafe fn to_parts<'a>(self, zero_grad: bool, range: Range<usize>) -> Parts<'a> {
         let Self { n: _, param, grad, state, ema, copy, offset } = self;
         // SAFETY: as the caller vouches.
-        let part = |values: gradstep_values| unsafe { to_values(values, range.clone()) };
-        let grad = part(grad);
+        let part = |values: gradstep_values| unsafe { to_values_mut(values, range.clone()) };
         Parts {
             param: part(param),
-            grad: match grad {
-                grad if zero_grad => Gradient::Zero(grad),
-                ValuesMut::F32(slice) => Gradient::Keep(Values::F32(slice)),
-                ValuesMut::Bf16(codes) => Gradient::Keep(Values::Bf16(codes)),
-                ValuesMut::F16(codes) => Gradient::Keep(Values::F16(codes)),
-                grad => Gradient::Zero(grad), // refused by `check`, which nothing gets past
+            grad: if zero_grad {
+                Gradient::Zero(part(grad))
+            } else {
+                // Tensors, and so threads, may share it.
+                // SAFETY: as the caller vouches.
+                Gradient::Keep(unsafe { to_values(grad, range.clone()) })
             },
             state: state.map(|values| values.map(part)),
             ema: present(ema).map(part),
@@ -624,41 +625,49 @@ impl FusedRaw {
     }
 }
 
-/// Elements of a range that begins where a block does.
-///
-/// # Safety
-///
-/// `regions` has found nothing wrong with the pointers, and the memory is as the caller said.
-unsafe fn to_values<'a>(values: gradstep_values, range: Range<usize>) -> ValuesMut<'a> {
-    let gradstep_values { data, exponents, format, reserved: _ } = values;
-    let len = range.len();
-    let first = range.start / blocks::BLOCK;
-    let count = block_count(len);
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let floats = || slice::from_raw_parts_mut(data.cast::<f32>().add(range.start), len);
-        let halves = || slice::from_raw_parts_mut(data.cast::<u16>().add(range.start), len);
-        let eights = || BlocksMut {
-            codes: slice::from_raw_parts_mut(data.cast::<u32>().add(first * WORDS), count * WORDS),
-            exponents: slice::from_raw_parts_mut(exponents.add(first), count),
-        };
-        match format {
-            super::GRADSTEP_FORMAT_BF16 => ValuesMut::Bf16(halves()),
-            super::GRADSTEP_FORMAT_F16 => ValuesMut::F16(halves()),
-            super::GRADSTEP_FORMAT_E4M3 => ValuesMut::E4m3(eights()),
-            super::GRADSTEP_FORMAT_E5M3 => ValuesMut::E5m3(eights()),
-            _ => ValuesMut::F32(floats()),
+/// Declares `to_values` and `to_values_mut`, which differ in what may be done with the slices.
+macro_rules! to_values {
+    ($name:ident, $values:ident, $blocks:ident, $slice:ident) => {
+        /// Elements of a range that begins where a block does.
+        ///
+        /// # Safety
+        ///
+        /// `regions` has found nothing wrong with the pointers, and the memory is as the caller said.
+        unsafe fn $name<'a>(values: gradstep_values, range: Range<usize>) -> $values<'a> {
+            let gradstep_values { data, exponents, format, reserved: _ } = values;
+            let len = range.len();
+            let first = range.start / blocks::BLOCK;
+            let count = block_count(len);
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let floats = || slice::$slice(data.cast::<f32>().add(range.start), len);
+                let halves = || slice::$slice(data.cast::<u16>().add(range.start), len);
+                let eights = || $blocks {
+                    codes: slice::$slice(data.cast::<u32>().add(first * WORDS), count * WORDS),
+                    exponents: slice::$slice(exponents.add(first), count),
+                };
+                match format {
+                    super::GRADSTEP_FORMAT_BF16 => $values::Bf16(halves()),
+                    super::GRADSTEP_FORMAT_F16 => $values::F16(halves()),
+                    super::GRADSTEP_FORMAT_E4M3 => $values::E4m3(eights()),
+                    super::GRADSTEP_FORMAT_E5M3 => $values::E5m3(eights()),
+                    _ => $values::F32(floats()),
+                }
+            }
         }
-    }
+    };
 }
 
+to_values!(to_values, Values, Blocks, from_raw_parts);
+to_values!(to_values_mut, ValuesMut, BlocksMut, from_raw_parts_mut);
+
 /// Checks values and the floats that they are made of, or become; `n` is not 0.
-unsafe fn values_and_floats<'a>(
+unsafe fn values_and_floats(
     values: *const gradstep_values,
     n: usize,
     numbers: *const f32,
     values_are_written: bool,
-) -> Result<ValuesMut<'a>, Error> {
+) -> Result<gradstep_values, Error> {
     // SAFETY: as the caller vouches.
     let values = unsafe { borrow(values, Argument::Values) }?;
     let [codes, exponents] = regions(values, n, Argument::Values, values_are_written)?;
@@ -669,8 +678,7 @@ unsafe fn values_and_floats<'a>(
         is_written: !values_are_written,
     };
     disjoint_regions(&[codes, exponents, Some(numbers)])?;
-    // SAFETY: just checked.
-    Ok(unsafe { to_values(*values, 0..n) })
+    Ok(*values)
 }
 
 pub(super) unsafe fn values_read(
@@ -685,7 +693,7 @@ pub(super) unsafe fn values_read(
         // SAFETY: as the caller vouches.
         let values = unsafe { values_and_floats(values, n, numbers, false) }?;
         // SAFETY: just checked.
-        values.as_values().read(unsafe { slice::from_raw_parts_mut(numbers, n) })
+        unsafe { to_values(values, 0..n).read(slice::from_raw_parts_mut(numbers, n)) }
     })())
 }
 
@@ -701,6 +709,6 @@ pub(super) unsafe fn values_write(
         // SAFETY: as the caller vouches.
         let values = unsafe { values_and_floats(values, n, numbers, true) }?;
         // SAFETY: just checked.
-        values.write(unsafe { slice::from_raw_parts(numbers, n) })
+        unsafe { to_values_mut(values, 0..n).write(slice::from_raw_parts(numbers, n)) }
     })())
 }

@@ -6,7 +6,9 @@ fn main() {
 
     let mut c = strict();
     c.std("c11");
-    for source in ["check", "rules", "layout", "errors", "memory", "norm", "steps", "wrong"] {
+    let sources =
+        ["check", "rules", "layout", "errors", "fused", "memory", "norm", "steps", "wrong"];
+    for source in sources {
         c.file(format!("c/{source}.c"));
     }
     c.compile("c_tests");

@@ -82,14 +82,14 @@ fn every_rule_is_in_the_header() {
     let header = read("include/gradstep.h");
     let mut missing = Vec::new();
     for (_, name) in rules() {
-        for function in ["default", "preset", "init", "step", "step_list"] {
+        for function in ["default", "preset", "init", "step", "step_list", "fused_step"] {
             let declaration = format!("int32_t gradstep_{name}_{function}(");
             if !header.contains(&declaration) {
                 missing.push(declaration);
             }
         }
-        for kind in [format!("gradstep_{name}"), format!("gradstep_{name}_tensor")] {
-            let definition = format!("}} {kind};");
+        for kind in ["", "_tensor", "_fused_tensor"] {
+            let definition = format!("}} gradstep_{name}{kind};");
             if !header.contains(&definition) {
                 missing.push(definition);
             }
@@ -152,7 +152,7 @@ fn every_rule_has_its_cost_on_microcontrollers() {
 /// These would not compile without a part for each rule, as long as they go through the list.
 #[test]
 fn tests_take_the_list() {
-    let tests = ["oracle", "golden", "equivalence", "errors", "special", "pages"];
+    let tests = ["oracle", "golden", "equivalence", "errors", "special", "pages", "fused"];
     let tests = tests.map(|test| root().join(format!("tests/{test}.rs")));
     for path in tests {
         let text = fs::read_to_string(&path).unwrap();

@@ -801,6 +801,9 @@ void errors_status(struct tally *tally) {
         GRADSTEP_ERROR_NOT_ABOVE_ONE,
         GRADSTEP_ERROR_NOT_BETWEEN_ZERO_AND_ONE,
         GRADSTEP_ERROR_GRAD_NOT_FINITE,
+        GRADSTEP_ERROR_FORMAT,
+        GRADSTEP_ERROR_NOT_A_MULTIPLE,
+        GRADSTEP_ERROR_NOT_AN_INTERVAL,
     };
     const char *const not_ours = "is not a status of this library";
     check_context(tally, "status");

@@ -24,6 +24,21 @@ static void sgd_put(void *list, size_t index, const struct tensor *x) {
         .n = x->n, .param = x->param, .grad = x->grad, .momentum_buffer = x->state[0]};
     memcpy((char *)list + index * sizeof item, &item, sizeof item);
 }
+static int32_t sgd_fused_step(const void *hyper, const gradstep_options *options,
+                              const gradstep_epilogue *epilogue, uint64_t t, size_t chunks,
+                              size_t index, size_t count, const void *tensors) {
+    return gradstep_sgd_fused_step(hyper, options, epilogue, t, chunks, index, count, tensors);
+}
+static void sgd_put_fused(void *list, size_t index, const struct fused_tensor *x) {
+    gradstep_sgd_fused_tensor item = {.n = x->n,
+                                      .param = x->param,
+                                      .grad = x->grad,
+                                      .momentum_buffer = x->state[0],
+                                      .ema = x->ema,
+                                      .copy = x->copy,
+                                      .offset = x->offset};
+    memcpy((char *)list + index * sizeof item, &item, sizeof item);
+}
 
 static int32_t adagrad_default(void *hyper) {
     return gradstep_adagrad_default(hyper);
@@ -45,6 +60,21 @@ static int32_t adagrad_step_list(const void *hyper, const gradstep_options *opti
 static void adagrad_put(void *list, size_t index, const struct tensor *x) {
     gradstep_adagrad_tensor item = {
         .n = x->n, .param = x->param, .grad = x->grad, .sum = x->state[0]};
+    memcpy((char *)list + index * sizeof item, &item, sizeof item);
+}
+static int32_t adagrad_fused_step(const void *hyper, const gradstep_options *options,
+                                  const gradstep_epilogue *epilogue, uint64_t t, size_t chunks,
+                                  size_t index, size_t count, const void *tensors) {
+    return gradstep_adagrad_fused_step(hyper, options, epilogue, t, chunks, index, count, tensors);
+}
+static void adagrad_put_fused(void *list, size_t index, const struct fused_tensor *x) {
+    gradstep_adagrad_fused_tensor item = {.n = x->n,
+                                          .param = x->param,
+                                          .grad = x->grad,
+                                          .sum = x->state[0],
+                                          .ema = x->ema,
+                                          .copy = x->copy,
+                                          .offset = x->offset};
     memcpy((char *)list + index * sizeof item, &item, sizeof item);
 }
 
@@ -75,6 +105,23 @@ static void rmsprop_put(void *list, size_t index, const struct tensor *x) {
                                     .momentum_buffer = x->state[2]};
     memcpy((char *)list + index * sizeof item, &item, sizeof item);
 }
+static int32_t rmsprop_fused_step(const void *hyper, const gradstep_options *options,
+                                  const gradstep_epilogue *epilogue, uint64_t t, size_t chunks,
+                                  size_t index, size_t count, const void *tensors) {
+    return gradstep_rmsprop_fused_step(hyper, options, epilogue, t, chunks, index, count, tensors);
+}
+static void rmsprop_put_fused(void *list, size_t index, const struct fused_tensor *x) {
+    gradstep_rmsprop_fused_tensor item = {.n = x->n,
+                                          .param = x->param,
+                                          .grad = x->grad,
+                                          .square_avg = x->state[0],
+                                          .grad_avg = x->state[1],
+                                          .momentum_buffer = x->state[2],
+                                          .ema = x->ema,
+                                          .copy = x->copy,
+                                          .offset = x->offset};
+    memcpy((char *)list + index * sizeof item, &item, sizeof item);
+}
 
 static int32_t adadelta_default(void *hyper) {
     return gradstep_adadelta_default(hyper);
@@ -100,6 +147,22 @@ static void adadelta_put(void *list, size_t index, const struct tensor *x) {
                                      .grad = x->grad,
                                      .square_avg = x->state[0],
                                      .acc_delta = x->state[1]};
+    memcpy((char *)list + index * sizeof item, &item, sizeof item);
+}
+static int32_t adadelta_fused_step(const void *hyper, const gradstep_options *options,
+                                   const gradstep_epilogue *epilogue, uint64_t t, size_t chunks,
+                                   size_t index, size_t count, const void *tensors) {
+    return gradstep_adadelta_fused_step(hyper, options, epilogue, t, chunks, index, count, tensors);
+}
+static void adadelta_put_fused(void *list, size_t index, const struct fused_tensor *x) {
+    gradstep_adadelta_fused_tensor item = {.n = x->n,
+                                           .param = x->param,
+                                           .grad = x->grad,
+                                           .square_avg = x->state[0],
+                                           .acc_delta = x->state[1],
+                                           .ema = x->ema,
+                                           .copy = x->copy,
+                                           .offset = x->offset};
     memcpy((char *)list + index * sizeof item, &item, sizeof item);
 }
 
@@ -130,6 +193,23 @@ static void adam_put(void *list, size_t index, const struct tensor *x) {
                                  .max_exp_avg_sq = x->state[2]};
     memcpy((char *)list + index * sizeof item, &item, sizeof item);
 }
+static int32_t adam_fused_step(const void *hyper, const gradstep_options *options,
+                               const gradstep_epilogue *epilogue, uint64_t t, size_t chunks,
+                               size_t index, size_t count, const void *tensors) {
+    return gradstep_adam_fused_step(hyper, options, epilogue, t, chunks, index, count, tensors);
+}
+static void adam_put_fused(void *list, size_t index, const struct fused_tensor *x) {
+    gradstep_adam_fused_tensor item = {.n = x->n,
+                                       .param = x->param,
+                                       .grad = x->grad,
+                                       .exp_avg = x->state[0],
+                                       .exp_avg_sq = x->state[1],
+                                       .max_exp_avg_sq = x->state[2],
+                                       .ema = x->ema,
+                                       .copy = x->copy,
+                                       .offset = x->offset};
+    memcpy((char *)list + index * sizeof item, &item, sizeof item);
+}
 
 static int32_t adamw_default(void *hyper) {
     return gradstep_adamw_default(hyper);
@@ -158,11 +238,30 @@ static void adamw_put(void *list, size_t index, const struct tensor *x) {
                                   .max_exp_avg_sq = x->state[2]};
     memcpy((char *)list + index * sizeof item, &item, sizeof item);
 }
+static int32_t adamw_fused_step(const void *hyper, const gradstep_options *options,
+                                const gradstep_epilogue *epilogue, uint64_t t, size_t chunks,
+                                size_t index, size_t count, const void *tensors) {
+    return gradstep_adamw_fused_step(hyper, options, epilogue, t, chunks, index, count, tensors);
+}
+static void adamw_put_fused(void *list, size_t index, const struct fused_tensor *x) {
+    gradstep_adamw_fused_tensor item = {.n = x->n,
+                                        .param = x->param,
+                                        .grad = x->grad,
+                                        .exp_avg = x->state[0],
+                                        .exp_avg_sq = x->state[1],
+                                        .max_exp_avg_sq = x->state[2],
+                                        .ema = x->ema,
+                                        .copy = x->copy,
+                                        .offset = x->offset};
+    memcpy((char *)list + index * sizeof item, &item, sizeof item);
+}
 
 #define FUNCTIONS(rule)                                                                            \
     .hyper_size = sizeof(gradstep_##rule), .tensor_size = sizeof(gradstep_##rule##_tensor),        \
     .fill_default = rule##_default, .fill_preset = rule##_preset, .init = rule##_init,             \
-    .step = rule##_step, .step_list = rule##_step_list, .put = rule##_put
+    .step = rule##_step, .step_list = rule##_step_list, .put = rule##_put,                         \
+    .fused_tensor_size = sizeof(gradstep_##rule##_fused_tensor),                                   \
+    .fused_step = rule##_fused_step, .put_fused = rule##_put_fused
 #define FIELD(rule, field, domain) {#field, offsetof(gradstep_##rule, field), domain}
 
 #define ADAM_FIELDS(rule)                                                                          \

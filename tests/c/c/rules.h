@@ -37,6 +37,17 @@ struct tensor {
     float *state[MAX_STATES];
 };
 
+/* The same of a fused step. */
+struct fused_tensor {
+    size_t n;
+    gradstep_values param;
+    gradstep_values grad;
+    gradstep_values state[MAX_STATES];
+    gradstep_values ema;
+    gradstep_values copy;
+    uint64_t offset;
+};
+
 /* Room for the hyperparameters of any rule, and for a tensor of any rule's list. */
 union any_hyper {
     gradstep_sgd sgd;
@@ -56,10 +67,20 @@ union any_tensor {
     gradstep_adamw_tensor adamw;
 };
 
+union any_fused_tensor {
+    gradstep_sgd_fused_tensor sgd;
+    gradstep_adagrad_fused_tensor adagrad;
+    gradstep_rmsprop_fused_tensor rmsprop;
+    gradstep_adadelta_fused_tensor adadelta;
+    gradstep_adam_fused_tensor adam;
+    gradstep_adamw_fused_tensor adamw;
+};
+
 struct rule {
     const char *name;
     size_t hyper_size;
     size_t tensor_size;
+    size_t fused_tensor_size;
     struct field fields[MAX_FIELDS + 1];  /* up to the one without a name */
     const char *states[MAX_STATES + 1];   /* their names, up to NULL */
     bool optional[MAX_STATES];            /* the state may be NULL, by the hyperparameters */
@@ -73,6 +94,11 @@ struct rule {
                          size_t count, const void *tensors);
     /* Puts a tensor into a list of this rule, which need not be aligned. */
     void (*put)(void *list, size_t index, const struct tensor *tensor);
+    int32_t (*fused_step)(const void *hyper, const gradstep_options *options,
+                          const gradstep_epilogue *epilogue, uint64_t t, size_t chunks,
+                          size_t index, size_t count, const void *tensors);
+    /* As `put`, into a list of fused_step. */
+    void (*put_fused)(void *list, size_t index, const struct fused_tensor *tensor);
 };
 
 /* A field and its value; an int32_t field's is converted. */

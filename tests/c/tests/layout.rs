@@ -54,6 +54,10 @@ macro_rules! rows_of_rust {
 fn c_and_rust_agree() {
     let rust = rows_of_rust! {
         gradstep_options { size, grad_scale, grad_clamp }
+        gradstep_values { data, exponents, format, reserved }
+        gradstep_epilogue {
+            size, ema_decay, param_min, param_max, seed, rounding, zero_grad
+        }
         gradstep_norm { words }
         gradstep_loss_scale {
             scale, growth_factor, backoff_factor, growth_interval, growth_tracker
@@ -62,25 +66,37 @@ fn c_and_rust_agree() {
             lr, momentum, dampening, weight_decay, nesterov, lr_inside, maximize, reserved
         }
         gradstep_sgd_tensor { n, param, grad, momentum_buffer }
+        gradstep_sgd_fused_tensor { n, param, grad, momentum_buffer, ema, copy, offset }
         gradstep_adagrad {
             lr, lr_decay, eps, weight_decay, initial_accumulator_value, eps_placement, maximize
         }
         gradstep_adagrad_tensor { n, param, grad, sum }
+        gradstep_adagrad_fused_tensor { n, param, grad, sum, ema, copy, offset }
         gradstep_rmsprop {
             lr, alpha, eps, weight_decay, momentum, initial_square_avg, centered, eps_placement,
             lr_inside, maximize
         }
         gradstep_rmsprop_tensor { n, param, grad, square_avg, grad_avg, momentum_buffer }
+        gradstep_rmsprop_fused_tensor {
+            n, param, grad, square_avg, grad_avg, momentum_buffer, ema, copy, offset
+        }
         gradstep_adadelta { lr, rho, eps, weight_decay, maximize, reserved }
         gradstep_adadelta_tensor { n, param, grad, square_avg, acc_delta }
+        gradstep_adadelta_fused_tensor { n, param, grad, square_avg, acc_delta, ema, copy, offset }
         gradstep_adam {
             lr, beta1, beta2, eps, weight_decay, amsgrad, eps_placement, maximize, reserved
         }
         gradstep_adam_tensor { n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq }
+        gradstep_adam_fused_tensor {
+            n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, ema, copy, offset
+        }
         gradstep_adamw {
             lr, beta1, beta2, eps, weight_decay, amsgrad, eps_placement, maximize, reserved
         }
         gradstep_adamw_tensor { n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq }
+        gradstep_adamw_fused_tensor {
+            n, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, ema, copy, offset
+        }
     };
     assert_eq!(rows_of_c(), rust);
     println!("layout: {} sizes and places", rust.len());
