@@ -1606,6 +1606,16 @@ int32_t gradstep_norm_add(struct gradstep_norm *norm,
                           const float *grad);
 
 /**
+ * The same for a gradient that may be bfloat16 or binary16.
+ *
+ * Errors: those of gradstep_norm_add(), with `grad` or its `data`; the format is not defined, or one of
+ * 8 bits.
+ */
+int32_t gradstep_norm_add_values(struct gradstep_norm *norm,
+                                 size_t n,
+                                 const struct gradstep_values *grad);
+
+/**
  * Adds what was added to `other`, on another thread for example.
  *
  * Errors: `norm` or `other` is null or misaligned; they overlap.

@@ -18,6 +18,7 @@ use pulp::{Simd, WithSimd};
 use crate::chunk::BLOCK;
 use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind, check};
+use crate::values::{Read, Values};
 
 /// The sum of the squares of a gradient, and with it its norm; owned by the caller, 88 bytes, `Copy`.
 ///
@@ -85,6 +86,28 @@ impl Norm {
     /// Adds a slice: a tensor's gradient, or a part of it that begins at a multiple of 256 elements.
     pub fn add(&mut self, grad: &[f32]) {
         self.add_items(grad);
+    }
+
+    /// Adds the elements of a gradient in another format, as [`add`](Norm::add) adds those of a slice.
+    ///
+    /// # Errors
+    ///
+    /// The format is one of 8 bits, which gradients do not have. Nothing is added then.
+    pub fn add_values(&mut self, mut grad: Values<'_>) -> Result<(), Error> {
+        if grad.len().is_none() {
+            return Err(Error::new(ErrorKind::Format, Argument::Grad));
+        }
+        if let Values::F32(grad) = grad {
+            self.add(grad);
+            return Ok(());
+        }
+        let mut tile = [0.0; BLOCK];
+        while let Some(len @ 1..) = grad.len() {
+            let numbers = tile.get_mut(..len.min(BLOCK)).unwrap_or_default();
+            dispatch(Read { values: grad.take(BLOCK), numbers });
+            self.add(numbers);
+        }
+        Ok(())
     }
 
     /// Adds what was added to another one, on another thread for example.

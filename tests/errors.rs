@@ -129,7 +129,9 @@ fn words(kind: ErrorKind) -> &'static str {
         ErrorKind::NotBetweenZeroAndOne => "must be above 0 and below 1",
         ErrorKind::GradNotFinite => "is not finite: a gradient has a NaN or an infinity",
         ErrorKind::Format => "must have a format that this buffer may have",
-        ErrorKind::BlockCount => "must have 16 words and one exponent for each 64 elements of param",
+        ErrorKind::BlockCount => {
+            "must have 16 words and one exponent for each 64 elements of param"
+        }
         ErrorKind::NotAMultiple => "must be a multiple of 256",
         ErrorKind::NotAnInterval => "must be at least param_min, and neither may be NaN",
         other => panic!("{other:?} is not an error of Rust"),

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gradstep::{
     Adam, AdamState, Argument, Backend, Epilogue, Error, ErrorKind, FusedStep, FusedTensor,
-    Gradient, Rounding, Rule, Sgd, SgdState, Values, ValuesMut,
+    Gradient, Norm, Rounding, Rule, Sgd, SgdState, Values, ValuesMut,
 };
 use half::{bf16, f16};
 
@@ -314,6 +314,26 @@ fn every_backend_and_every_chunking() {
         }
         gradstep::for_each_rule!(all);
     });
+}
+
+/// The norm of a gradient in another format is that of its numbers.
+#[test]
+fn norms_of_other_formats() {
+    let mut rng = Rng(13);
+    for n in [0, 1, 255, 256, 700] {
+        let draws: Vec<f32> = (0..n).map(|_| rng.number()).collect();
+        for format in Format::WIDE {
+            let store = Store::of(format, false, &draws);
+            let (mut expected, mut norm) = (Norm::new(), Norm::new());
+            expected.add(&numbers(&store, n));
+            norm.add_values(store.values()).unwrap();
+            assert_eq!(norm, expected, "{format:?}, {n}");
+        }
+    }
+    let mut norm = Norm::new();
+    let error = norm.add_values(Store::zeros(Format::Eight, true, 64).values()).unwrap_err();
+    assert_eq!((error.argument(), error.kind()), (Argument::Grad, ErrorKind::Format));
+    assert_eq!(norm, Norm::new());
 }
 
 /// On threads, too: with rayon there is no bit of difference.

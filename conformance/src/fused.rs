@@ -144,6 +144,7 @@ const EMA: usize = 5;
 const COPY: usize = 6;
 
 /// Room for numbers of a format.
+#[allow(clippy::large_enum_variant)] // without allocation
 enum Place {
     F32([f32; LONGEST]),
     Bf16([u16; LONGEST]),

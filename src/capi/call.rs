@@ -712,3 +712,18 @@ pub(super) unsafe fn values_write(
         unsafe { to_values_mut(values, 0..n).write(slice::from_raw_parts(numbers, n)) }
     })())
 }
+
+/// A gradient of `n` elements, which is not 0, apart from the addresses `written`.
+pub(super) unsafe fn gradient<'a>(
+    grad: *const gradstep_values,
+    n: usize,
+    written: Range<usize>,
+) -> Result<Values<'a>, Error> {
+    // SAFETY: as the caller vouches.
+    let grad = unsafe { borrow(grad, Argument::Grad) }?;
+    let [codes, exponents] = regions(grad, n, Argument::Grad, false)?;
+    let written = Region { addresses: written, argument: Argument::Norm, is_written: true };
+    disjoint_regions(&[Some(written), codes, exponents])?;
+    // SAFETY: just checked.
+    Ok(unsafe { to_values(*grad, 0..n) })
+}

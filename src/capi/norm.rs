@@ -2,7 +2,8 @@
 
 use core::mem::{align_of, size_of};
 
-use super::call::{flag, place, status, usable};
+use super::call::{flag, gradient, place, status, usable};
+use super::gradstep_values;
 use crate::error::{Argument, Error, ErrorKind};
 use crate::{LossScale, Norm};
 
@@ -63,6 +64,30 @@ pub unsafe extern "C" fn gradstep_norm_add(
         // something.
         unsafe { (*norm.cast::<Norm>()).add(core::slice::from_raw_parts(grad, n)) };
         Ok(())
+    })())
+}
+
+/// The same for a gradient that may be bfloat16 or binary16.
+///
+/// Errors: those of gradstep_norm_add(), with `grad` or its `data`; the format is not defined, or one of
+/// 8 bits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gradstep_norm_add_values(
+    norm: *mut gradstep_norm,
+    n: usize,
+    grad: *const gradstep_values,
+) -> i32 {
+    status((|| {
+        usable(norm, Argument::Norm)?;
+        if n == 0 {
+            return Ok(());
+        }
+        let own = norm.addr()..norm.addr() + size_of::<gradstep_norm>();
+        // SAFETY: as the caller vouches.
+        let grad = unsafe { gradient(grad, n, own) }?;
+        // SAFETY: not null, aligned, and apart from the gradient; that it is there is what the caller
+        // vouches for. A `gradstep_norm` is a `Norm`, of which all bits mean something.
+        unsafe { (*norm.cast::<Norm>()).add_values(grad) }
     })())
 }
 
