@@ -446,7 +446,7 @@ trait Processor: Copy {
 struct OnSimd<S>(S);
 
 impl<S: Simd> Processor for OnSimd<S> {
-    #[inline(always)]
+    #[inline(never)]
     fn run(self, operation: impl Operation) {
         self.0.vectorize(operation);
     }

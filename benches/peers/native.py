@@ -6,6 +6,8 @@ import threading
 from ctypes import byref, c_double, c_float, c_int32, c_size_t, c_uint64, c_void_p
 from pathlib import Path
 
+import torch
+
 import cases
 from buffers import Buffers
 from cases import Rule
@@ -42,6 +44,68 @@ STRUCTS = {
     ),
 }
 STRUCTS["adamw"] = STRUCTS["adam"]
+
+
+F32, BF16, E4M3, E5M3 = 0, 1, 3, 4
+
+
+class Values(ctypes.Structure):
+    """gradstep_values."""
+
+    _fields_ = [
+        ("data", c_void_p),
+        ("exponents", c_void_p),
+        ("format", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class FusedTensor(ctypes.Structure):
+    """gradstep_adamw_fused_tensor."""
+
+    _fields_ = [
+        ("n", c_size_t),
+        ("param", Values),
+        ("grad", Values),
+        ("exp_avg", Values),
+        ("exp_avg_sq", Values),
+        ("max_exp_avg_sq", Values),
+        ("ema", Values),
+        ("copy", Values),
+        ("offset", c_uint64),
+    ]
+
+
+class Epilogue(ctypes.Structure):
+    """gradstep_epilogue."""
+
+    _fields_ = [
+        ("size", c_size_t),
+        ("ema_decay", c_double),
+        ("param_min", c_double),
+        ("param_max", c_double),
+        ("seed", c_uint64),
+        ("rounding", c_int32),
+        ("zero_grad", c_int32),
+    ]
+
+
+class Options(ctypes.Structure):
+    """gradstep_options."""
+
+    _fields_ = [("size", c_size_t), ("grad_scale", c_double), ("grad_clamp", c_double)]
+
+
+class LossScale(ctypes.Structure):
+    """gradstep_loss_scale."""
+
+    _fields_ = [
+        ("scale", c_double),
+        ("growth_factor", c_double),
+        ("backoff_factor", c_double),
+        ("growth_interval", c_uint64),
+        ("growth_tracker", c_uint64),
+    ]
 
 
 def _hyper_struct(doubles: str, integers: str):
@@ -142,6 +206,115 @@ class Library:
             t.value += steps
 
         return Contestant(cases.GRADSTEP_C, run, lambda: setattr(t, "value", 1))
+
+    def fused_adamw(self, rule: Rule, buffers: Buffers, threads: int, state: str) -> Contestant:
+        """AdamW with state in another format."""
+        tensors, kept = self._fused_tensors(buffers, state)
+        epilogue, t = self._filled(Epilogue, "epilogue"), c_uint64()
+        calls = self._fused_calls(rule, None, epilogue, t, threads, tensors)
+
+        def reset():
+            t.value = 0
+            for values in kept:
+                values.zero_()
+
+        return Contestant(cases.GRADSTEP, self._steps(calls, t), reset)
+
+    def whole_step(
+        self, rule: Rule, buffers: Buffers, threads: int, loss_scale: float, max_norm: float
+    ) -> Contestant:
+        """The norm, then all the rest in one pass."""
+        averages = [value.clone() for value in buffers.start]
+        halves = [value.bfloat16() for value in buffers.start]
+        tensors, _ = self._fused_tensors(buffers, "f32", averages, halves)
+        epilogue, options = self._filled(Epilogue, "epilogue"), self._filled(Options, "options")
+        epilogue.zero_grad = 1
+        scaler, bound, take, t = LossScale(), c_double(max_norm), c_int32(), c_uint64()
+        assert self.gradstep.gradstep_loss_scale_default(byref(scaler)) == 0
+        scaler.scale = loss_scale
+        norms = [(c_uint64 * 11)() for _ in range(threads)]
+        gradients = self._parts([buffers.grad], threads)
+
+        def add(index: int) -> int:
+            norm, words = norms[index], gradients[index]
+            status = self.gradstep.gradstep_norm_init(norm)
+            for i in range(0, len(words), 2):
+                n, grad = c_size_t(words[i]), c_void_p(words[i + 1])
+                status = status or self.gradstep.gradstep_norm_add(norm, n, grad)
+            return status
+
+        def factor():
+            if len(norms) > 1:
+                self.helper.start(lambda: add(1))
+            status = add(0)
+            if len(norms) > 1:
+                status = self.helper.join() or status
+                status = status or self.gradstep.gradstep_norm_merge(norms[0], norms[1])
+            scale = byref(options, Options.grad_scale.offset)
+            advance = self.gradstep.gradstep_loss_scale_advance
+            status = status or advance(byref(scaler), norms[0], byref(bound), scale, byref(take))
+            if status or not take.value:
+                raise RuntimeError("gradstep refuses the gradient")
+
+        steps = self._steps(self._fused_calls(rule, options, epilogue, t, threads, tensors), t)
+
+        def run(count: int):
+            for _ in range(count):
+                factor()
+                steps(1)
+
+        def reset():
+            t.value = 0
+            for value, start in zip(averages, buffers.start):
+                value.copy_(start)
+
+        return Contestant(cases.GRADSTEP, run, reset, lambda: [*buffers.param, *averages])
+
+    def _filled(self, struct, name: str):
+        """A struct of options with its defaults."""
+        filled = struct()
+        size = c_size_t(ctypes.sizeof(filled))
+        assert getattr(self.gradstep, f"gradstep_{name}_default")(byref(filled), size) == 0
+        return filled
+
+    def _fused_calls(self, rule: Rule, options, epilogue, t, threads: int, tensors):
+        function, hyper = self._function(rule, "fused_step"), self.hyper(rule)
+        options = byref(options) if options else None
+        chunks, count = c_size_t(threads), c_size_t(len(tensors))
+        return [
+            lambda index=c_size_t(index): function(
+                byref(hyper), options, byref(epilogue), t, chunks, index, count, tensors
+            )
+            for index in range(threads)
+        ]
+
+    def _fused_tensors(self, buffers: Buffers, state: str, averages=None, halves=None):
+        """An array of tensors, and what they point to besides the buffers."""
+        kept, tensors = [], (FusedTensor * len(buffers.param))()
+
+        def zeros(count: int, dtype) -> int:
+            kept.append(torch.zeros(count, dtype=dtype))
+            return kept[-1].data_ptr()
+
+        for i, tensor in enumerate(tensors):
+            n = buffers.param[i].numel()
+            tensor.n = n
+            tensor.param = Values(buffers.param[i].data_ptr(), None, F32)
+            tensor.grad = Values(buffers.grad[i].data_ptr(), None, F32)
+            for name, format in [("exp_avg", E4M3), ("exp_avg_sq", E5M3)]:
+                if state == "f32":
+                    values = Values(buffers.state[name][i].data_ptr(), None, F32)
+                elif state == "bf16":
+                    values = Values(zeros(n, torch.int16), None, BF16)
+                else:
+                    blocks = (n + 63) // 64
+                    codes = zeros(16 * blocks, torch.int32)
+                    values = Values(codes, zeros(blocks, torch.uint8), format)
+                setattr(tensor, name, values)
+            if averages:
+                tensor.ema = Values(averages[i].data_ptr(), None, F32)
+                tensor.copy = Values(halves[i].data_ptr(), None, BF16)
+        return tensors, kept
 
     def c_loop(self, rule: Rule, buffers: Buffers) -> Contestant | None:
         """A C file's function, called from C. Scalars are those of the first of the steps."""

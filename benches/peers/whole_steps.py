@@ -17,11 +17,11 @@ EMA_DECAY = 0.999
 
 @dataclass(frozen=True)
 class WholeStep:
-    """One row. `gradstep` takes the library, the buffers and the threads; None: it cannot yet."""
+    """One row. `gradstep` takes the library, the buffers and the threads."""
 
     name: str
     torch: Callable[[Buffers], Contestant]
-    gradstep: Callable[..., Contestant] | None = None
+    gradstep: Callable[..., Contestant]
     loss_scale: float = 1.0
     tolerance: float = cases.TOLERANCE
 
@@ -59,8 +59,20 @@ def _torch_sequence(buffers: Buffers) -> Contestant:
     return Contestant(cases.TORCH, each(step), reset, lambda: [*buffers.param, *averages])
 
 
+def _state(format: str):
+    return lambda library, *rest: library.fused_adamw(cases.ADAMW, *rest, format)
+
+
+def _whole(library, *rest) -> Contestant:
+    return library.whole_step(cases.ADAMW, *rest, LOSS_SCALE, MAX_NORM)
+
+
+# Stochastic rounding is another step by intention: its mean is that of the exact one. What a step of
+# AdamW's may differ by is bounded by the learning rate.
+ROUNDED = 1e-1
+
 WHOLE_STEPS = [
-    WholeStep(cases.BF16_STATE, _torch_adamw),
-    WholeStep(cases.EIGHT_BIT_STATE, _torch_adamw),
-    WholeStep(cases.WHOLE, _torch_sequence, loss_scale=LOSS_SCALE),
+    WholeStep(cases.BF16_STATE, _torch_adamw, _state("bf16"), tolerance=ROUNDED),
+    WholeStep(cases.EIGHT_BIT_STATE, _torch_adamw, _state("8bit"), tolerance=ROUNDED),
+    WholeStep(cases.WHOLE, _torch_sequence, _whole, loss_scale=LOSS_SCALE),
 ]

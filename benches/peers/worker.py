@@ -57,7 +57,7 @@ def measure_rule(library, rule, size, threads, options) -> list[measure.Timing]:
 
 def measure_whole_step(library, case, size, threads, options) -> list[measure.Timing]:
     buffers = Buffers(size, cases.MOMENTS)
-    contestants = [case.gradstep(library, buffers, threads)] if case.gradstep else []
+    contestants = [case.gradstep(library, buffers, threads)]
     contestants.append(case.torch(buffers))
     say(threads, size, contestants, case)
     measure.check(case.name, contestants, buffers, case.loss_scale, case.tolerance)
