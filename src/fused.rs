@@ -5,9 +5,7 @@
 //! cache, updated there by the one loop of `pass`, and written back. So the bits are those of the
 //! plain step, with a rounding on the way to memory, and no rule knows of any of this.
 
-use core::array;
 use core::cmp::Ordering;
-use core::marker::PhantomData;
 
 use pulp::{Simd, WithSimd};
 
@@ -15,11 +13,9 @@ use crate::average::Average;
 use crate::blocks::BLOCK;
 use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind, check};
-use crate::gradient::Incoming;
 use crate::noise::{Noise, SPAN};
-use crate::pass::{Job, Pass, Steps, Streams, Zip};
 use crate::real::Real;
-use crate::rule::{Buffers, Kernel, Layout, MAX_BUFFERS, Rule, State, StateOf};
+use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf};
 use crate::step::Step;
 use crate::values::{Read, Values, ValuesMut, Write, plain};
 
@@ -272,11 +268,7 @@ impl<R: Rule> FusedStep<R> {
 
     /// The pass itself, over a tensor that has been checked.
     pub(crate) fn run(&self, parts: Parts<'_>) {
-        let (kernel, incoming) = self.step.parts();
-        let Parts { param, grad, state, ema, copy, offset } = parts;
-        let pass =
-            FusedPass { kernel, incoming, after: &self.after, param, grad, ema, copy, offset };
-        R::Kernel::run(pass, state);
+        tiles(&self.after, parts, &|param, grad, state| self.step.run(param, grad, state));
     }
 }
 
@@ -297,8 +289,17 @@ impl<'a, R: Rule> From<FusedTensor<'a, R>> for Parts<'a> {
     }
 }
 
-#[cfg(feature = "rayon")]
 impl Parts<'_> {
+    /// Whether all numbers are binary32, and there is nothing to do after the update.
+    fn is_plain(&self) -> bool {
+        let is_f32 = |values: &ValuesMut<'_>| matches!(values, ValuesMut::F32(_));
+        is_f32(&self.param)
+            && matches!(self.grad, Gradient::Keep(Values::F32(_)))
+            && self.state.iter().flatten().all(is_f32)
+            && self.ema.is_none()
+            && self.copy.is_none()
+    }
+
     /// Cuts off the first `n` elements, a multiple of [`SPAN`].
     pub(crate) fn take(&mut self, n: usize) -> Self {
         let head = Self {
@@ -348,51 +349,6 @@ fn check_values(
     Ok(())
 }
 
-/// A fused step on one tensor, without its state.
-struct FusedPass<'a, K: Kernel> {
-    kernel: &'a K,
-    incoming: &'a Incoming,
-    after: &'a After,
-    param: ValuesMut<'a>,
-    grad: Gradient<'a>,
-    ema: Option<ValuesMut<'a>>,
-    copy: Option<ValuesMut<'a>>,
-    offset: u64,
-}
-
-impl<'a, K: Kernel> Steps<K> for FusedPass<'a, K> {
-    type Buffer = ValuesMut<'a>;
-
-    #[inline(always)]
-    fn run<L: Layout<N, Kernel = K>, const N: usize>(self, _: L, state: [ValuesMut<'a>; N])
-    where
-        Streams<N>: Zip<N>,
-    {
-        let is_plain = state.iter().all(|values| matches!(values, ValuesMut::F32(_)))
-            && self.ema.is_none()
-            && self.copy.is_none()
-            && self.after.clamp.is_none();
-        match self {
-            // It needs no tiles.
-            FusedPass {
-                kernel,
-                incoming,
-                param: ValuesMut::F32(param),
-                grad: Gradient::Keep(Values::F32(grad)),
-                ..
-            } if is_plain => {
-                let state = state.map(|values| match values {
-                    ValuesMut::F32(slice) => slice,
-                    _ => Default::default(),
-                });
-                let pass = Pass { kernel, incoming, param, grad };
-                dispatch(Job::<K, L, N>::new(pass, state));
-            }
-            pass => dispatch(FusedJob::<K, L, N> { pass, state, layout: PhantomData }),
-        }
-    }
-}
-
 /// How many elements are on their way at once. A whole number of blocks that share an exponent, and of
 /// them in a span of random bits; small where a stack is.
 const TILE: usize = if cfg!(any(
@@ -406,121 +362,56 @@ const TILE: usize = if cfg!(any(
     BLOCK
 };
 
-/// A [`FusedPass`] with its state, waiting for an instruction set.
-struct FusedJob<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> {
-    pass: FusedPass<'a, K>,
-    state: [ValuesMut<'a>; N],
-    layout: PhantomData<L>,
-}
+/// The step of a rule on slices of binary32, of one length, as the rule expects them.
+type Update<'a> = &'a dyn Fn(&mut [f32], &[f32], Buffers<&mut [f32]>);
 
-impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> WithSimd for FusedJob<'_, K, L, N>
-where
-    Streams<N>: Zip<N>,
-{
-    type Output = ();
+/// The pass: one loop for all rules, formats and instruction sets.
+fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
+    let mut param_tile = [0.0; TILE];
+    let mut other_tile = [0.0; TILE];
+    let mut state_tiles = [[0.0; TILE]; MAX_BUFFERS];
+    let mut dice = Dice { noise: after.noise, index: parts.offset, drawn: None, bits: [0; TILE] };
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.tiles(OnSimd(simd));
-    }
-}
+    let is_plain = parts.is_plain() && after.clamp.is_none();
+    while let Some(len @ 1..) = parts.param.len() {
+        // Where nothing comes between, there is one tile.
+        let (tile, len) = if is_plain { (usize::MAX, len) } else { (TILE, len.min(TILE)) };
+        let Parts { mut param, grad, mut state, ema, copy, offset: _ } = parts.take(tile);
 
-impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Operation for FusedJob<'_, K, L, N>
-where
-    Streams<N>: Zip<N>,
-{
-    #[inline(always)]
-    fn with_scalars(self) {
-        self.tiles(OnScalars);
-    }
-}
-
-/// Where the parts of a pass run, once the instruction set has been chosen.
-///
-/// Each part is a function of its own there, which all rules share.
-trait Processor: Copy {
-    fn run(self, operation: impl Operation);
-}
-
-#[derive(Clone, Copy)]
-struct OnSimd<S>(S);
-
-impl<S: Simd> Processor for OnSimd<S> {
-    #[inline(never)]
-    fn run(self, operation: impl Operation) {
-        self.0.vectorize(operation);
-    }
-}
-
-#[derive(Clone, Copy)]
-struct OnScalars;
-
-impl Processor for OnScalars {
-    #[inline(never)]
-    fn run(self, operation: impl Operation) {
-        operation.with_scalars();
-    }
-}
-
-impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> FusedJob<'a, K, L, N>
-where
-    Streams<N>: Zip<N>,
-{
-    #[inline(always)]
-    fn tiles<P: Processor>(self, processor: P) {
-        let Self { pass, mut state, layout: _ } = self;
-        let FusedPass { kernel, incoming, after, mut param, mut grad, mut ema, mut copy, offset } =
-            pass;
-        let mut param_tile = [0.0; TILE];
-        let mut other_tile = [0.0; TILE];
-        let mut state_tiles = [[0.0; TILE]; N];
-        let mut dice = Dice { noise: after.noise, index: offset, drawn: None, bits: [0; TILE] };
-
-        while let Some(len @ 1..) = param.len() {
-            let len = len.min(TILE);
-            let mut param = param.take(TILE);
-            let grad = grad.take(TILE);
-            let mut state = state.each_mut().map(|values| values.take(TILE));
-            let mut slices = array::from_fn(|_| Default::default());
-            let buffers = state.iter_mut().zip(&mut state_tiles);
-            for ((values, tile), slice) in buffers.zip(&mut slices) {
-                *slice = numbers(processor, values, tile, len);
-            }
-            let pass = Pass {
-                kernel,
-                incoming,
-                param: numbers(processor, &mut param, &mut param_tile, len),
-                grad: match grad.values() {
-                    Values::F32(slice) => slice,
-                    values => read(processor, values, &mut other_tile, len),
-                },
-            };
-            processor.run(Job::<K, L, N>::new(pass, slices));
-
-            if let Some((min, max)) = after.clamp {
-                let numbers = numbers_again(&mut param, &mut param_tile, len);
-                processor.run(Clamp { numbers, min, max });
-            }
-            for (place, (values, tile)) in state.into_iter().zip(&mut state_tiles).enumerate() {
-                write(processor, values, tile, len, &mut dice, place);
-            }
-            write(processor, param.reborrow(), &mut param_tile, len, &mut dice, PLACE_OF_PARAM);
-            if ema.is_some() || copy.is_some() {
-                let params = &*numbers(processor, &mut param, &mut param_tile, len);
-                if let Some(ema) = &mut ema {
-                    let mut ema = ema.take(TILE);
-                    let averages = numbers(processor, &mut ema, &mut other_tile, len);
-                    processor.run(Follow { averages, params, average: after.ema });
-                    write(processor, ema, &mut other_tile, len, &mut dice, PLACE_OF_EMA);
-                }
-                if let Some(copy) = &mut copy {
-                    let values = copy.take(TILE);
-                    processor.run(Write { numbers: params, values, noise: None });
-                }
-            }
-            grad.zero();
-            dice.advance();
+        let mut buffers = [const { None }; MAX_BUFFERS];
+        let values = state.iter_mut().zip(&mut state_tiles);
+        for ((values, tile), buffer) in values.zip(&mut buffers) {
+            *buffer = values.as_mut().map(|values| numbers(values, tile, len));
         }
+        let params = numbers(&mut param, &mut param_tile, len);
+        let grads = match grad.values() {
+            Values::F32(slice) => slice,
+            values => read(values, &mut other_tile, len),
+        };
+        update(params, grads, buffers);
+        if let Some((min, max)) = after.clamp {
+            dispatch(Clamp { numbers: params, min, max });
+        }
+
+        for (place, (values, tile)) in state.into_iter().zip(&mut state_tiles).enumerate() {
+            if let Some(values) = values {
+                write(values, tile, len, &mut dice, place);
+            }
+        }
+        write(param.reborrow(), &mut param_tile, len, &mut dice, PLACE_OF_PARAM);
+        if ema.is_some() || copy.is_some() {
+            let params = &*numbers(&mut param, &mut param_tile, len);
+            if let Some(mut ema) = ema {
+                let averages = numbers(&mut ema, &mut other_tile, len);
+                dispatch(Follow { averages, params, average: after.ema });
+                write(ema, &mut other_tile, len, &mut dice, PLACE_OF_EMA);
+            }
+            if let Some(values) = copy {
+                dispatch(Write { numbers: params, values, noise: None });
+            }
+        }
+        grad.zero();
+        dice.advance();
     }
 }
 
@@ -539,12 +430,12 @@ struct Dice {
 impl Dice {
     /// The bits of a place, and where in each word they are.
     #[inline(always)]
-    fn at(&mut self, processor: impl Processor, place: usize) -> Option<(&[u32], u32)> {
+    fn at(&mut self, place: usize) -> Option<(&[u32], u32)> {
         let noise = self.noise?;
         let (stream, shift) = (place as u64 / 2, place as u32 % 2 * 16);
         if self.drawn != Some(stream) {
             self.drawn = Some(stream);
-            processor.run(Draw { noise, stream, index: self.index, bits: &mut self.bits });
+            dispatch(Draw { noise, stream, index: self.index, bits: &mut self.bits });
         }
         Some((&self.bits, shift))
     }
@@ -556,57 +447,31 @@ impl Dice {
 }
 
 /// The numbers of a tile: in place, or read into the tile.
-#[inline(always)]
 fn numbers<'a>(
-    processor: impl Processor,
-    values: &'a mut ValuesMut<'_>,
-    tile: &'a mut [f32; TILE],
-    len: usize,
-) -> &'a mut [f32] {
-    if !matches!(values, ValuesMut::F32(_)) {
-        read(processor, values.as_values(), tile, len);
-    }
-    numbers_again(values, tile, len)
-}
-
-/// The same once they have been read.
-#[inline(always)]
-fn numbers_again<'a>(
     values: &'a mut ValuesMut<'_>,
     tile: &'a mut [f32; TILE],
     len: usize,
 ) -> &'a mut [f32] {
     match values {
         ValuesMut::F32(slice) => slice,
-        _ => tile.get_mut(..len).unwrap_or_default(),
+        values => {
+            dispatch(Read { values: values.as_values(), numbers: tile });
+            tile.get_mut(..len).unwrap_or_default()
+        }
     }
 }
 
-#[inline(always)]
-fn read<'a>(
-    processor: impl Processor,
-    values: Values<'_>,
-    tile: &'a mut [f32; TILE],
-    len: usize,
-) -> &'a [f32] {
-    processor.run(Read { values, numbers: tile });
+fn read<'a>(values: Values<'_>, tile: &'a mut [f32; TILE], len: usize) -> &'a [f32] {
+    dispatch(Read { values, numbers: tile });
     tile.get(..len).unwrap_or_default()
 }
 
 /// Writes back what was read into a tile.
-#[inline(always)]
-fn write(
-    processor: impl Processor,
-    values: ValuesMut<'_>,
-    tile: &mut [f32; TILE],
-    len: usize,
-    dice: &mut Dice,
-    place: usize,
-) {
+fn write(values: ValuesMut<'_>, tile: &mut [f32; TILE], len: usize, dice: &mut Dice, place: usize) {
     if !matches!(values, ValuesMut::F32(_)) {
         // A block that is not full is one with zeros, which have no say in its exponent.
         tile.get_mut(len..).unwrap_or_default().fill(0.0);
-        processor.run(Write { numbers: tile, values, noise: dice.at(processor, place) });
+        dispatch(Write { numbers: tile, values, noise: dice.at(place) });
     }
 }
 

@@ -16,23 +16,12 @@ use crate::real::{HARDWARE_FLOATS, Real};
 use crate::rule::{Kernel, Layout};
 use crate::soft::Soft;
 
-/// A step on one tensor that knows the tensor's state once the rule has named it.
-pub trait Steps<K: Kernel> {
-    /// A buffer of state.
-    type Buffer;
-
-    /// Runs it with `N` buffers of state, whose names the layout knows.
-    fn run<L: Layout<N, Kernel = K>, const N: usize>(self, layout: L, state: [Self::Buffer; N])
-    where
-        Streams<N>: Zip<N>;
-}
-
 /// A step on one tensor, without its state.
 pub struct Pass<'a, K: Kernel> {
-    pub(crate) kernel: &'a K,
-    pub(crate) incoming: &'a Incoming,
-    pub(crate) param: &'a mut [f32],
-    pub(crate) grad: &'a [f32],
+    kernel: &'a K,
+    incoming: &'a Incoming,
+    param: &'a mut [f32],
+    grad: &'a [f32],
 }
 
 impl<'a, K: Kernel> Pass<'a, K> {
@@ -44,32 +33,25 @@ impl<'a, K: Kernel> Pass<'a, K> {
     ) -> Self {
         Self { kernel, incoming, param, grad }
     }
-}
 
-impl<'a, K: Kernel> Steps<K> for Pass<'a, K> {
-    type Buffer = &'a mut [f32];
-
+    /// Runs the pass with `N` buffers of state, whose names the layout knows.
     #[inline(always)]
-    fn run<L: Layout<N, Kernel = K>, const N: usize>(self, _: L, state: [&'a mut [f32]; N])
-    where
+    pub(crate) fn run<L: Layout<N, Kernel = K>, const N: usize>(
+        self,
+        _: L,
+        state: [&'a mut [f32]; N],
+    ) where
         Streams<N>: Zip<N>,
     {
-        dispatch(Job::<K, L, N>::new(self, state));
+        dispatch(Job::<K, L, N> { pass: self, state, layout: PhantomData });
     }
 }
 
 /// A [`Pass`] with its state, waiting for an instruction set.
-pub(crate) struct Job<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> {
+struct Job<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> {
     pass: Pass<'a, K>,
     state: [&'a mut [f32]; N],
     layout: PhantomData<L>,
-}
-
-impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
-    #[inline(always)]
-    pub(crate) fn new(pass: Pass<'a, K>, state: [&'a mut [f32]; N]) -> Self {
-        Self { pass, state, layout: PhantomData }
-    }
 }
 
 /// How many registers of each slice are in flight at once; in AVX2 one, which is not slower on
@@ -212,7 +194,7 @@ impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
 }
 
 /// All slices of a pass, in items of one kind: elements, registers or blocks.
-pub struct Slices<'a, X, const N: usize> {
+pub(crate) struct Slices<'a, X, const N: usize> {
     param: &'a mut [X],
     grad: &'a [X],
     state: [&'a mut [X]; N],
@@ -250,7 +232,7 @@ impl<'a, X, const N: usize> Slices<'a, X, N> {
 }
 
 /// What the loop does to one item of each slice.
-pub struct Sweep<K: Kernel, L, const N: usize> {
+pub(crate) struct Sweep<K: Kernel, L, const N: usize> {
     kernel: K,
     intake: Intake,
     layout: PhantomData<L>,
@@ -323,7 +305,7 @@ impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Sweep<K, L, N> {
 ///
 /// Methods, not closures: all of a loop must be inlined, since what is not would leave the
 /// instruction set of its caller, and a closure that two loops share might not be.
-pub trait View<X>: Copy {
+pub(crate) trait View<X>: Copy {
     type Real: Real;
 
     fn load(self, item: X) -> Self::Real;
@@ -409,13 +391,13 @@ impl<X: Copy, V: View<X>, const U: usize> View<[X; U]> for Blocks<V> {
 }
 
 /// `N` slices of state to walk through beside the parameter and the gradient.
-pub struct Streams<const N: usize>;
+pub(crate) struct Streams<const N: usize>;
 
 /// Walks through all slices at once.
 ///
 /// One implementation per `N`, since only a chain of `zip`s of slice iterators is known to the
 /// standard library to need one counter and no bounds check: no panic path, in safe code.
-pub trait Zip<const N: usize> {
+pub(crate) trait Zip<const N: usize> {
     fn zip<X: Copy, V: View<X>, K: Kernel, L: Layout<N, Kernel = K>>(
         slices: Slices<'_, X, N>,
         sweep: &Sweep<K, L, N>,

@@ -8,7 +8,7 @@ use core::fmt::Debug;
 
 use crate::error::{Argument, Error, ErrorKind, check};
 use crate::gradient::{Incoming, WeightDecay};
-use crate::pass::Steps;
+use crate::pass::Pass;
 use crate::real::Real;
 use crate::step::Step;
 
@@ -320,8 +320,8 @@ pub trait Kernel: Copy + Send + Sync + Debug {
     /// Branches on the scalars are the same for all elements, and cost little.
     fn update<R: Real>(&self, param: R, grad: R, state: Self::State<&mut R>) -> R;
 
-    /// Sends the buffers that are present through a step, in the [`Layout`] that names them.
-    fn run<S: Steps<Self>>(pass: S, buffers: Buffers<S::Buffer>);
+    /// Sends the buffers that are present through the loop, in the [`Layout`] that names them.
+    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>);
 }
 
 /// Which of a rule's buffers a pass has: `N` of them, and their names.

@@ -119,11 +119,6 @@ impl<R: Rule> Step<R> {
         self.expects
     }
 
-    /// The kernel, and what happens to the gradient before it.
-    pub(crate) fn parts(&self) -> (&R::Kernel, &Incoming) {
-        (&self.kernel, &self.incoming)
-    }
-
     /// Refuses a buffer that is missing, and one that would be ignored.
     pub(crate) fn present<T>(&self, buffers: &Buffers<T>) -> Result<(), Error> {
         present_as_expected(buffers, &R::Kernel::BUFFERS, self.expects)

@@ -2,7 +2,7 @@
 
 use crate::error::{Argument, Error, check};
 use crate::gradient::WeightDecay;
-use crate::pass::Steps;
+use crate::pass::Pass;
 use crate::real::Real;
 use crate::rule::{
     Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, eps_inside, layout, state,
@@ -126,7 +126,7 @@ impl Kernel for AdagradKernel {
     }
 
     #[inline]
-    fn run<S: Steps<Self>>(pass: S, buffers: Buffers<S::Buffer>) {
+    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         if let [Some(sum), ..] = buffers {
             pass.run(layout!(AdagradKernel, [sum] => AdagradState { sum }), [sum]);
         }

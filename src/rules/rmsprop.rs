@@ -4,7 +4,7 @@ use crate::average::Average;
 use crate::error::{Argument, Error, check};
 use crate::factor::Factor;
 use crate::gradient::WeightDecay;
-use crate::pass::Steps;
+use crate::pass::Pass;
 use crate::real::Real;
 use crate::rule::{
     Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, eps_inside, layout, state,
@@ -177,7 +177,7 @@ impl Kernel for RmsPropKernel {
     }
 
     #[inline]
-    fn run<S: Steps<Self>>(pass: S, buffers: Buffers<S::Buffer>) {
+    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         match buffers {
             [Some(square_avg), None, None] => pass.run(
                 layout!(RmsPropKernel, [square_avg] => RmsPropState {
