@@ -41,8 +41,6 @@ pub(crate) fn add<R: Subject>(hash: &mut Fnv1a) {
 }
 
 /// A few steps. What is drawn is the same for a tensor in parts.
-///
-/// A function of its own, as are others, so that no frame has the memory of two.
 #[inline(never)]
 fn run<R: Subject>(rule: &R, index: usize, in_parts: bool, rng: &mut Rng, hash: &mut Fnv1a) {
     let n = LENGTHS[index % LENGTHS.len()];
