@@ -47,7 +47,7 @@ fn run<R: Subject>(rule: &R, index: usize, in_parts: bool, rng: &mut Rng, hash: 
     let mut places = [const { Place::F32([0.0; LONGEST]) }; PLACES];
     fill(rule, n, &mut places, rng);
     let names = buffer_names(rule);
-    let (has_ema, has_copy, zero) = (rng.below(4) > 0, rng.below(4) > 0, rng.below(2) == 0);
+    let (is_copy, zero) = (rng.below(2) == 0, rng.below(2) == 0);
     let offset = OFFSETS[rng.below(OFFSETS.len())];
     let bounded = rng.below(2) == 0;
     let epilogue = Epilogue {
@@ -65,12 +65,10 @@ fn run<R: Subject>(rule: &R, index: usize, in_parts: bool, rng: &mut Rng, hash: 
         let step = step.and_then(|step| step.scale_grad(factor)?.clamp_grad(bound)?.fuse(epilogue));
         let step = step.unwrap();
         let has = |index| match index {
-            PARAM | GRAD => true,
-            EMA => has_ema,
-            COPY => has_copy,
+            PARAM | GRAD | FOLLOWER => true,
             _ => names[index - STATE].is_some(),
         };
-        let mut apply = |part| apply(&step, &mut places, part, has, zero, offset);
+        let mut apply = |part| apply(rule, &step, &mut places, part, is_copy, zero, offset);
         if in_parts {
             let cut = if n > 256 { 256 } else { 0 };
             apply(cut..n);
@@ -127,15 +125,19 @@ fn fill<R: Subject>(rule: &R, n: usize, places: &mut [Place; PLACES], rng: &mut 
 /// A step on some elements.
 #[inline(never)]
 fn apply<R: Subject>(
+    rule: &R,
     step: &FusedStep<R>,
     places: &mut [Place; PLACES],
     part: Range<usize>,
-    has: impl Fn(usize) -> bool,
+    is_copy: bool,
     zero: bool,
     offset: u64,
 ) {
-    let [param, grad, a, b, c, ema, copy] = places;
-    let view = |index, place| has(index).then(|| Place::part_mut(place, part.clone()));
+    let [param, grad, a, b, c, follower] = places;
+    let names = buffer_names(rule);
+    let view = |buffer: usize, place| names[buffer].map(|_| Place::part_mut(place, part.clone()));
+    let follower = follower.part_mut(part.clone());
+    let (ema, copy) = if is_copy { (None, Some(follower)) } else { (Some(follower), None) };
     let tensor = FusedTensor {
         param: param.part_mut(part.clone()),
         grad: if zero {
@@ -143,21 +145,21 @@ fn apply<R: Subject>(
         } else {
             Gradient::Keep(grad.part(part.clone()))
         },
-        state: R::bind([view(STATE, a), view(STATE + 1, b), view(STATE + 2, c)]),
-        ema: view(EMA, ema),
-        copy: view(COPY, copy),
+        state: R::bind([view(0, a), view(1, b), view(2, c)]),
+        ema,
+        copy,
         offset: offset.wrapping_add(part.start as u64),
     };
     step.apply(tensor).unwrap();
 }
 
-/// What a fused step has: parameters, gradient, three buffers of state, average and copy.
-const PLACES: usize = 7;
+/// What a fused step has: parameters, gradient, three buffers of state, and an average or a copy; there is
+/// no memory for both.
+const PLACES: usize = 6;
 const PARAM: usize = 0;
 const GRAD: usize = 1;
 const STATE: usize = 2;
-const EMA: usize = 5;
-const COPY: usize = 6;
+const FOLLOWER: usize = 5;
 
 /// Room for numbers of a format.
 enum Place {
