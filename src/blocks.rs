@@ -208,11 +208,20 @@ fn write_rounded<'a, C: Code, S: Simd>(
             let noise = S::as_simd_u32s(noise).0;
             for ((word, number), noise) in words.iter_mut().zip(numbers).zip(noise) {
                 let rounding = rounding(Bits::new(simd, *noise));
-                let code = pack(C::encode(Lanes::new(simd, *number), rounding, scale), row);
+                let number = with_one_nan(Lanes::new(simd, *number));
+                let code = pack(C::encode(number, rounding, scale), row);
                 *word = if row == 0 { code } else { code.or(Bits::new(simd, *word)) }.register();
             }
         }
     }
+}
+
+/// Each NaN as the same one, since processors make different ones.
+#[inline(always)]
+fn with_one_nan<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+    let bits = x.to_bits();
+    let nan = bits.splat(f32::NAN.to_bits());
+    bits.and(MAGNITUDE).if_below(f32::INFINITY.to_bits() + 1, bits, nan).to_lanes()
 }
 
 /// The bits of the largest magnitude. Infinities and NaNs have no say, so that they stay alone.

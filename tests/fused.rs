@@ -674,3 +674,23 @@ fn values_are_as_many_as_they_say() {
         assert_eq!((error.argument(), error.kind()), (Argument::Values, ErrorKind::Length));
     }
 }
+
+/// Which NaN a processor makes is its own affair; in 8 bits, where it becomes some number, that must be
+/// the same everywhere.
+#[test]
+fn every_nan_has_the_same_code() {
+    on_every_backend(|backend| {
+        for is_square in [false, true] {
+            let of = |nan: u32| {
+                let mut numbers: Vec<f32> = (1..=70).map(|x| x as f32).collect();
+                numbers[20] = f32::from_bits(nan);
+                numbers[67] = f32::from_bits(nan);
+                Store::of(Format::Eight, is_square, &numbers)
+            };
+            let expected = of(0x7fc0_0000);
+            for nan in [0xffc0_0000, 0x7f80_0001, 0xff80_0001, 0x7fff_ffff, 0xffff_ffff] {
+                assert!(of(nan) == expected, "{nan:#x}, {backend:?}");
+            }
+        }
+    });
+}

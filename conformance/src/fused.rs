@@ -13,8 +13,8 @@ use crate::{Fnv1a, STEPS, TREATMENTS, bits};
 
 /// Around blocks that share an exponent, those that share random bits, and registers. Their number has
 /// no factor in common with that of the formats.
-const LENGTHS: [usize; 11] = [1, 64, 300, 63, 16, 65, 257, 0, 128, 255, 256];
-const LONGEST: usize = 300;
+const LENGTHS: [usize; 11] = [1, 64, 200, 63, 16, 65, 257, 0, 128, 255, 256];
+const LONGEST: usize = 257;
 const MOST_BLOCKS: usize = block_count(LONGEST);
 
 /// Where tensors may be in a model.
@@ -41,34 +41,13 @@ pub(crate) fn add<R: Subject>(hash: &mut Fnv1a) {
 }
 
 /// A few steps. What is drawn is the same for a tensor in parts.
+#[inline(never)]
 fn run<R: Subject>(rule: &R, index: usize, in_parts: bool, rng: &mut Rng, hash: &mut Fnv1a) {
     let n = LENGTHS[index % LENGTHS.len()];
     let mut places = [const { Place::F32([0.0; LONGEST]) }; PLACES];
-    let mut numbers = [0.0; LONGEST];
-    let numbers = &mut numbers[..n];
+    fill(rule, n, &mut places, rng);
     let names = buffer_names(rule);
-    for (index, place) in places.iter_mut().enumerate() {
-        match index.checked_sub(STATE).filter(|&buffer| buffer < names.len()) {
-            Some(buffer) => {
-                let Some(name) = names[buffer] else { continue };
-                // A gradient's average follows that of its square, whose numbers are still there.
-                for number in &mut *numbers {
-                    *number = reached(name, Some(*number), rng);
-                    if rng.below(16) == 0 {
-                        let wild = rng.wild();
-                        *number = if is_square(name) { wild.abs() } else { wild };
-                    }
-                }
-                *place = Place::new(rng.below(4), is_square(name));
-            }
-            None => {
-                numbers.fill_with(|| if rng.below(16) == 0 { rng.wild() } else { rng.number() });
-                *place = Place::new(rng.below(3), false);
-            }
-        }
-        place.part_mut(0..n).write(numbers).unwrap();
-    }
-    let (has_ema, has_copy, zero) = (rng.below(4) > 0, rng.below(4) > 0, rng.below(2) == 0);
+    let (is_copy, zero) = (rng.below(2) == 0, rng.below(2) == 0);
     let offset = OFFSETS[rng.below(OFFSETS.len())];
     let bounded = rng.below(2) == 0;
     let epilogue = Epilogue {
@@ -86,12 +65,10 @@ fn run<R: Subject>(rule: &R, index: usize, in_parts: bool, rng: &mut Rng, hash: 
         let step = step.and_then(|step| step.scale_grad(factor)?.clamp_grad(bound)?.fuse(epilogue));
         let step = step.unwrap();
         let has = |index| match index {
-            PARAM | GRAD => true,
-            EMA => has_ema,
-            COPY => has_copy,
+            PARAM | GRAD | FOLLOWER => true,
             _ => names[index - STATE].is_some(),
         };
-        let mut apply = |part| apply(&step, &mut places, part, has, zero, offset);
+        let mut apply = |part| apply(rule, &step, &mut places, part, is_copy, zero, offset);
         if in_parts {
             let cut = if n > 256 { 256 } else { 0 };
             apply(cut..n);
@@ -104,22 +81,63 @@ fn run<R: Subject>(rule: &R, index: usize, in_parts: bool, rng: &mut Rng, hash: 
                 place.hash(n, hash);
             }
         }
-        numbers.fill_with(|| rng.number());
-        places[GRAD].part_mut(0..n).write(numbers).unwrap();
+        places[GRAD].fill(n, |numbers| numbers.fill_with(|| rng.number()));
+    }
+}
+
+/// Draws formats, and numbers from a run's middle, with some that make trouble.
+#[inline(never)]
+fn fill<R: Subject>(rule: &R, n: usize, places: &mut [Place; PLACES], rng: &mut Rng) {
+    let names = buffer_names(rule);
+    for index in 0..PLACES {
+        let Some(buffer) = index.checked_sub(STATE).filter(|&buffer| buffer < names.len()) else {
+            places[index] = Place::new(rng.below(3), false);
+            places[index].fill(n, |numbers| {
+                numbers.fill_with(|| if rng.below(16) == 0 { rng.wild() } else { rng.number() });
+            });
+            continue;
+        };
+        let Some(name) = names[buffer] else { continue };
+        places[index] = Place::new(rng.below(4), is_square(name));
+        let (first, others) = places.split_at_mut(STATE + 1);
+        let (first, place) = match buffer {
+            0 => (None, &mut first[STATE]),
+            _ => (Some(&first[STATE]), &mut others[buffer - 1]),
+        };
+        let mut start = 0;
+        place.fill(n, |numbers| {
+            // A gradient's average follows that of its square.
+            if let Some(first) = first {
+                first.part(start..start + numbers.len()).read(numbers).unwrap();
+            }
+            start += numbers.len();
+            for number in numbers {
+                *number = reached(name, Some(*number), rng);
+                if rng.below(16) == 0 {
+                    let wild = rng.wild();
+                    *number = if is_square(name) { wild.abs() } else { wild };
+                }
+            }
+        });
     }
 }
 
 /// A step on some elements.
+#[inline(never)]
 fn apply<R: Subject>(
+    rule: &R,
     step: &FusedStep<R>,
     places: &mut [Place; PLACES],
     part: Range<usize>,
-    has: impl Fn(usize) -> bool,
+    is_copy: bool,
     zero: bool,
     offset: u64,
 ) {
-    let [param, grad, a, b, c, ema, copy] = places;
-    let view = |index, place| has(index).then(|| Place::part_mut(place, part.clone()));
+    let [param, grad, a, b, c, follower] = places;
+    let names = buffer_names(rule);
+    let view = |buffer: usize, place| names[buffer].map(|_| Place::part_mut(place, part.clone()));
+    let follower = follower.part_mut(part.clone());
+    let (ema, copy) = if is_copy { (None, Some(follower)) } else { (Some(follower), None) };
     let tensor = FusedTensor {
         param: param.part_mut(part.clone()),
         grad: if zero {
@@ -127,21 +145,21 @@ fn apply<R: Subject>(
         } else {
             Gradient::Keep(grad.part(part.clone()))
         },
-        state: R::bind([view(STATE, a), view(STATE + 1, b), view(STATE + 2, c)]),
-        ema: view(EMA, ema),
-        copy: view(COPY, copy),
+        state: R::bind([view(0, a), view(1, b), view(2, c)]),
+        ema,
+        copy,
         offset: offset.wrapping_add(part.start as u64),
     };
     step.apply(tensor).unwrap();
 }
 
-/// What a fused step has: parameters, gradient, three buffers of state, average and copy.
-const PLACES: usize = 7;
+/// What a fused step has: parameters, gradient, three buffers of state, and an average or a copy; there is
+/// no memory for both.
+const PLACES: usize = 6;
 const PARAM: usize = 0;
 const GRAD: usize = 1;
 const STATE: usize = 2;
-const EMA: usize = 5;
-const COPY: usize = 6;
+const FOLLOWER: usize = 5;
 
 /// Room for numbers of a format.
 #[allow(clippy::large_enum_variant)] // without allocation
@@ -162,6 +180,17 @@ impl Place {
             2 => Self::F16([0; LONGEST]),
             _ if is_square => Self::E5m3(codes, exponents),
             _ => Self::E4m3(codes, exponents),
+        }
+    }
+
+    /// Fills `n` elements, a block at a time.
+    fn fill(&mut self, n: usize, mut fill: impl FnMut(&mut [f32])) {
+        let mut numbers = [0.0; 64];
+        for start in (0..n).step_by(64) {
+            let end = n.min(start + 64);
+            let numbers = &mut numbers[..end - start];
+            fill(numbers);
+            self.part_mut(start..end).write(numbers).unwrap();
         }
     }
 

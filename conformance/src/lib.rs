@@ -116,6 +116,9 @@ const LONG_RUN: u64 = 60;
 const LONG_RUN_LENGTH: usize = 19;
 
 /// The bits that a rule leaves behind.
+///
+/// A function of its own, as others here, so that no frame has the memory of two.
+#[inline(never)]
 fn hash<R: Subject>() -> u64 {
     let mut rng = Rng(0);
     let mut hash = Fnv1a::new();
@@ -146,6 +149,7 @@ const LONGEST_OF_NORM: usize = 600;
 
 /// The bits of sums of squares, norms and factors, of gradients of all kinds, each as a whole and in
 /// parts; and those of a loss scale that they move.
+#[inline(never)]
 fn hash_of_norms() -> u64 {
     let mut rng = Rng(1);
     let mut hash = Fnv1a::new();
