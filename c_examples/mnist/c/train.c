@@ -320,6 +320,10 @@ size_t trainer_param_count(const trainer *t) {
     return t->net.param_count;
 }
 
+size_t trainer_state_bytes(const trainer *t) {
+    return optimizer_state_bytes(t->optimizer);
+}
+
 uint64_t trainer_macs(const trainer *t) {
     return net_macs(&t->net);
 }

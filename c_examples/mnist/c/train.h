@@ -78,6 +78,7 @@ bool trainer_time_optimizer(trainer *t, const train_host *host, double budget, d
 evaluation trainer_evaluate(trainer *t, const train_host *host, digits test);
 uint64_t trainer_hash(const trainer *t);
 size_t trainer_param_count(const trainer *t);
+size_t trainer_state_bytes(const trainer *t); /* of the optimizer */
 uint64_t trainer_macs(const trainer *t); /* see net_macs() */
 
 #endif

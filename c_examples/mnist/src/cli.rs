@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::experiments::{Options, grid, lrsize, size, sweep};
 use crate::lab;
-use crate::optimizer::{Model, Optimizer, Preset};
+use crate::optimizer::{Model, Optimizer, Preset, Rounding, State};
 
 /// Train a small C network on handwritten digits with gradstep's optimizers.
 ///
@@ -28,6 +28,7 @@ use crate::optimizer::{Model, Optimizer, Preset};
         cargo demo --optimizer sgd --batch-size 1 --lr 0.01 --epochs 2\n  \
         cargo demo --optimizer sgd --batch-size full --lr 0.2 --epochs 100\n  \
         cargo demo --optimizer momentum,nesterov --lr 0.05\n  \
+        cargo demo --state f32,bf16,8bit --seeds 5        state in fewer bits\n  \
         cargo demo fetch                                  get all 70,000 digits ...\n  \
         cargo demo --data demo-out/mnist                  ... and train on them\n  \
         cargo demo all --quick                            every experiment in small, and a report\n  \
@@ -98,6 +99,12 @@ pub struct Train {
     /// Whose conventions and default hyperparameters (all but the rate)
     #[arg(short, long, value_enum, default_value_t = Preset::Torch)]
     pub preset: Preset,
+    /// What the optimizer keeps its state in; several, separated by commas, are compared
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32", value_name = "FORMAT")]
+    pub state: Vec<State>,
+    /// How the state is rounded to bf16 and 8bit
+    #[arg(long, value_enum, default_value_t = Rounding::Stochastic)]
+    pub rounding: Rounding,
     /// Learning rate [default: suits the optimizer and batches of 100; the table shows it]
     #[arg(short, long, value_name = "RATE", allow_negative_numbers = true)]
     pub lr: Option<f64>,
@@ -113,6 +120,9 @@ pub struct Train {
     /// Decides the initial weights and the order of the digits
     #[arg(short, long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
+    /// Train with so many seeds, that one and those after it; the table then has means and standard deviations
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub seeds: NonZeroU64,
     /// Worker threads; they change the time, not the result [default: one per core]
     #[arg(short, long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -137,6 +147,17 @@ impl Train {
     /// Passes over the training digits: the full set needs fewer.
     pub fn epochs(&self) -> usize {
         self.epochs.map_or(if self.data.is_some() { 5 } else { 10 }, NonZeroUsize::get)
+    }
+
+    /// The formats of state to train with, each once.
+    pub fn states(&self) -> Vec<State> {
+        let mut all = Vec::new();
+        for &state in &self.state {
+            if !all.contains(&state) {
+                all.push(state);
+            }
+        }
+        all
     }
 
     /// The optimizers to train with, each once.

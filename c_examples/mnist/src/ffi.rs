@@ -83,6 +83,10 @@ pub struct OptimizerSettings {
     pub kind: i32,
     /// By gradstep's number.
     pub preset: i32,
+    /// What the state is kept in, by its number on the C side.
+    pub state: i32,
+    /// By gradstep's number.
+    pub rounding: i32,
     /// Learning rate.
     pub lr: f64,
     /// Of momentum and Nesterov, instead of the preset's (or 0.9); NaN leaves that.
@@ -162,6 +166,7 @@ unsafe extern "C" {
     ) -> Evaluation;
     fn trainer_hash(trainer: *const RawTrainer) -> u64;
     fn trainer_param_count(trainer: *const RawTrainer) -> usize;
+    fn trainer_state_bytes(trainer: *const RawTrainer) -> usize;
     fn trainer_macs(trainer: *const RawTrainer) -> u64;
     fn optimizer_force_backend(name: *const c_char, why: *mut Failure) -> bool;
     fn optimizer_backend() -> *const c_char;
@@ -419,6 +424,12 @@ impl<'a> Trainer<'a> {
     pub fn hash(&self) -> u64 {
         // SAFETY: the trainer is alive.
         unsafe { trainer_hash(self.raw.as_ptr()) }
+    }
+
+    /// What the optimizer's state takes.
+    pub fn state_bytes(&self) -> usize {
+        // SAFETY: the trainer is alive.
+        unsafe { trainer_state_bytes(self.raw.as_ptr()) }
     }
 
     /// How many weights the network has, biases included.

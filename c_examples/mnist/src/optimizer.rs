@@ -84,6 +84,8 @@ impl Optimizer {
         OptimizerSettings {
             kind: self as i32,
             preset: preset as i32,
+            state: State::F32 as i32,
+            rounding: Rounding::Stochastic as i32,
             lr,
             momentum: f64::NAN,
             eps: f64::NAN,
@@ -138,6 +140,39 @@ impl Preset {
     pub fn key(self) -> &'static str {
         self.of_gradstep().name()
     }
+}
+
+/// What an optimizer keeps its state in, by its number on the C side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
+pub enum State {
+    /// 4 bytes a number
+    F32 = 0,
+    /// 2 bytes a number: bfloat16
+    Bf16,
+    /// 1 byte a number, and 1 for each 64 of them
+    #[value(name = "8bit")]
+    Bits8,
+}
+
+impl State {
+    /// On the command line and in tables.
+    pub fn key(self) -> &'static str {
+        match self {
+            State::F32 => "f32",
+            State::Bf16 => "bf16",
+            State::Bits8 => "8bit",
+        }
+    }
+}
+
+/// How state gets into a format of fewer bits, by its number in gradstep's C ABI (`GRADSTEP_ROUNDING_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[repr(i32)]
+#[allow(missing_docs)]
+pub enum Rounding {
+    Nearest = 0,
+    Stochastic,
 }
 
 /// A network of the C side.

@@ -7,15 +7,25 @@ use anyhow::Result;
 use csv::Writer;
 
 use crate::output;
-use crate::run::Run;
+use crate::run::{Epoch, Run};
 
-/// All runs side by side.
+/// All runs side by side, or where there are several seeds, what they have in common.
 pub fn table(runs: &[Run]) -> String {
+    if runs.iter().any(|run| run.seed != runs[0].seed) {
+        return seeds_table(runs);
+    }
     let mut text = String::from(
-        "optimizer       rate  train loss  test loss  test accuracy      time  optimizer step   share  weights' hash\n",
+        "optimizer       rate  state     bytes  train loss  test loss  test accuracy      time  optimizer step   share  weights' hash\n",
     );
     for run in runs {
-        let _ = write!(text, "{:<9} {:>10} ", run.optimizer.name(), run.lr);
+        let _ = write!(
+            text,
+            "{:<9} {:>10}  {:<5} {:>9} ",
+            run.optimizer.name(),
+            run.lr,
+            run.state.key(),
+            run.state_bytes
+        );
         match (run.diverged, run.epochs.last()) {
             (None, Some(last)) => {
                 let _ = write!(
@@ -37,6 +47,46 @@ pub fn table(runs: &[Run]) -> String {
             1e6 * run.optimizer_seconds / run.steps.len() as f64,
             100.0 * run.optimizer_seconds / run.seconds,
             run.hash
+        );
+    }
+    text
+}
+
+/// Mean and standard deviation over the seeds, for each optimizer and format of state.
+fn seeds_table(runs: &[Run]) -> String {
+    let mut text = String::from(
+        "optimizer       rate  state     bytes  seeds           train loss            test loss      test accuracy\n",
+    );
+    for runs in runs.chunk_by(|a, b| (a.optimizer, a.state) == (b.optimizer, b.state)) {
+        let first = &runs[0];
+        let _ = write!(
+            text,
+            "{:<9} {:>10}  {:<5} {:>9} {:>6} ",
+            first.optimizer.name(),
+            first.lr,
+            first.state.key(),
+            first.state_bytes,
+            runs.len(),
+        );
+        let last: Vec<_> = runs.iter().filter(|run| run.diverged.is_none()).collect();
+        if last.len() < runs.len() {
+            let _ = writeln!(text, " {} diverged", runs.len() - last.len());
+            continue;
+        }
+        let spread = |figure: fn(&Epoch) -> f64| {
+            let values: Vec<_> =
+                runs.iter().filter_map(|run| run.epochs.last()).map(figure).collect();
+            let count = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / count;
+            let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+            (mean, (squares / (count - 1.0)).sqrt())
+        };
+        let (train, train_spread) = spread(|epoch| epoch.train.loss);
+        let (test, test_spread) = spread(|epoch| epoch.test.loss);
+        let (accuracy, accuracy_spread) = spread(|epoch| 100.0 * epoch.test.accuracy);
+        let _ = writeln!(
+            text,
+            "  {train:>8.4} +- {train_spread:.4}   {test:>8.4} +- {test_spread:.4}   {accuracy:>6.2} +- {accuracy_spread:.2} %"
         );
     }
     text
@@ -76,6 +126,8 @@ fn summary(runs: &[Run]) -> Result<Vec<u8>> {
         "weights_fnv1a",
         "seconds",
         "optimizer_seconds",
+        "state",
+        "state_bytes",
     ])?;
     for run in runs {
         let last = run.epochs.last().filter(|_| run.diverged.is_none());
@@ -96,6 +148,8 @@ fn summary(runs: &[Run]) -> Result<Vec<u8>> {
             format!("{:016x}", run.hash),
             format!("{:.6}", run.seconds),
             format!("{:.6}", run.optimizer_seconds),
+            run.state.key().to_owned(),
+            run.state_bytes.to_string(),
         ])?;
     }
     Ok(csv.into_inner()?)
@@ -105,6 +159,8 @@ fn epochs(runs: &[Run]) -> Result<Vec<u8>> {
     let mut csv = Writer::from_writer(Vec::new());
     csv.write_record([
         "optimizer",
+        "state",
+        "seed",
         "epoch",
         "train_loss",
         "train_accuracy",
@@ -117,6 +173,8 @@ fn epochs(runs: &[Run]) -> Result<Vec<u8>> {
         for (index, epoch) in run.epochs.iter().enumerate() {
             csv.write_record([
                 run.optimizer.key().to_owned(),
+                run.state.key().to_owned(),
+                run.seed.to_string(),
                 (index + 1).to_string(),
                 epoch.train.loss.to_string(),
                 epoch.train.accuracy.to_string(),
@@ -132,11 +190,13 @@ fn epochs(runs: &[Run]) -> Result<Vec<u8>> {
 
 fn steps(runs: &[Run]) -> Result<Vec<u8>> {
     let mut csv = Writer::from_writer(Vec::new());
-    csv.write_record(["optimizer", "step", "batch_loss", "batch_accuracy"])?;
+    csv.write_record(["optimizer", "state", "seed", "step", "batch_loss", "batch_accuracy"])?;
     for run in runs {
         for (index, step) in run.steps.iter().enumerate() {
             csv.write_record([
                 run.optimizer.key().to_owned(),
+                run.state.key().to_owned(),
+                run.seed.to_string(),
                 (index + 1).to_string(),
                 step.loss.to_string(),
                 step.accuracy.to_string(),

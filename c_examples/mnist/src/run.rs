@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{BatchSize, Schedule, Train};
 use crate::data::Data;
-use crate::ffi::{self, BatchReport, Evaluation, Settings, Threads, Trainer};
-use crate::optimizer::Optimizer;
+use crate::ffi::{self, BatchReport, Evaluation, OptimizerSettings, Settings, Threads, Trainer};
+use crate::optimizer::{Optimizer, State};
 use crate::output;
 
 /// A training run from beginning to end.
@@ -17,6 +17,9 @@ use crate::output;
 pub struct Run {
     pub optimizer: Optimizer,
     pub preset: String,
+    pub state: State,
+    /// What the state took.
+    pub state_bytes: usize,
     pub lr: f64,
     pub schedule: Schedule,
     pub batch_size: usize,
@@ -54,24 +57,31 @@ pub struct Epoch {
     pub optimizer_seconds: f64,
 }
 
-/// Trains with each of the chosen optimizers from the same weights and in the same order.
+/// Trains with each of the chosen optimizers, formats of state and seeds. The runs of a seed are from the same weights and
+/// in the same order.
 ///
 /// A single one, or the Adam that the demo begins with, prints a line per epoch.
 pub fn run_all(options: &Train, data: &Data) -> Result<Vec<Run>> {
     let threads = options.threads.map_or(0, std::num::NonZeroUsize::get); // 0: rayon asks the system
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("--threads")?;
-    let optimizers = options.optimizers();
-    let verbose = |index| optimizers.len() == 1 || (options.optimizer.is_empty() && index == 0);
+    let seeds = options.seed..=options.seed.saturating_add(options.seeds.get() - 1);
+    let mut chosen = Vec::new();
+    for optimizer in options.optimizers() {
+        for state in options.states() {
+            chosen.extend(seeds.clone().map(|seed| (optimizer, state, seed)));
+        }
+    }
+    let verbose = |index| chosen.len() == 1 || (options.optimizer.is_empty() && index == 0);
     // Inside the pool, so that handing out a batch's shards wakes no other thread than those that compute.
     pool.install(|| {
         let mut runs = Vec::new();
-        for (index, &optimizer) in optimizers.iter().enumerate() {
+        for (index, &(optimizer, state, seed)) in chosen.iter().enumerate() {
             if !verbose(index) && (index == 0 || verbose(index - 1)) {
                 output::say(format_args!(
                     "\nside by side, from the same weights and in the same order:"
                 ));
             }
-            runs.push(run(options, data, optimizer, verbose(index))?);
+            runs.push(run(options, data, optimizer, state, seed, verbose(index))?);
         }
         runs.sort_by_key(|run| run.optimizer as i32);
         Ok(runs)
@@ -79,7 +89,14 @@ pub fn run_all(options: &Train, data: &Data) -> Result<Vec<Run>> {
 }
 
 /// Trains with one optimizer.
-pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) -> Result<Run> {
+fn run(
+    options: &Train,
+    data: &Data,
+    optimizer: Optimizer,
+    state: State,
+    seed: u64,
+    verbose: bool,
+) -> Result<Run> {
     let digits = data.train().count();
     let batch_size = match options.batch_size {
         BatchSize::Full => digits,
@@ -94,7 +111,15 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
             Schedule::Linear => steps as u64,
             Schedule::Constant => 0,
         },
-        ..Settings::usual(options.model, options.seed, optimizer.settings(options.preset, lr))
+        ..Settings::usual(
+            options.model,
+            seed,
+            OptimizerSettings {
+                state: state as i32,
+                rounding: options.rounding as i32,
+                ..optimizer.settings(options.preset, lr)
+            },
+        )
     };
     let preset = options.preset.key().to_owned();
     let mut trainer = Trainer::new(data.train(), settings, Threads::Pool)
@@ -102,10 +127,12 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
     let mut run = Run {
         optimizer,
         preset,
+        state,
+        state_bytes: trainer.state_bytes(),
         lr,
         schedule: options.schedule,
         batch_size,
-        seed: options.seed,
+        seed,
         steps_per_epoch,
         steps: Vec::new(),
         epochs: Vec::new(),
@@ -116,11 +143,12 @@ pub fn run(options: &Train, data: &Data, optimizer: Optimizer, verbose: bool) ->
     };
     if verbose {
         output::say(format_args!(
-            "{} with rate {}{}, preset {}, batches of {batch_size}: {digits} digits, {} weights, {}, {} kernels",
+            "{} with rate {}{}, preset {}, state in {}, batches of {batch_size}: {digits} digits, {} weights, {}, {} kernels",
             optimizer.name(),
             run.lr,
             if run.schedule == Schedule::Linear { " falling to 0" } else { "" },
             run.preset,
+            state.key(),
             trainer.param_count(),
             match rayon::current_num_threads() {
                 1 => "1 thread".to_owned(),

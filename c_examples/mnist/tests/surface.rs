@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use mnist::experiments::surface::{self, COURSES, Course, settings};
-use mnist::ffi::Surface;
-use mnist::optimizer::Optimizer;
+use mnist::ffi::{OptimizerSettings, Surface};
+use mnist::optimizer::{Optimizer, State};
 
 #[test]
 fn derivatives_agree_with_central_differences() {
@@ -176,6 +176,32 @@ fn gradstep_arrives_in_the_same_order_and_within_ten_percent() {
                     && double < other
                 {
                     assert!(float < other_float, "{}: {arrivals:?}", course.key);
+                }
+            }
+        }
+    }
+}
+
+/// Numbers of the state that are off by up to an eighth, at random, make other paths, but none that is a fifth longer.
+#[test]
+fn state_in_fewer_bits_arrives() {
+    for course in &COURSES {
+        for optimizer in Optimizer::SEVEN {
+            let walk = |state: State| {
+                let rate = course.rates[optimizer as usize];
+                let settings = OptimizerSettings {
+                    state: state as i32,
+                    ..settings(optimizer, rate, course.adadelta_eps)
+                };
+                course.surface.walk(settings, course.start, course.steps).unwrap()
+            };
+            let arrivals =
+                [State::F32, State::Bf16, State::Bits8].map(|state| arrival(course, &walk(state)));
+            println!("{:<10} {:<8} {arrivals:?}", course.key, optimizer.key());
+            for arrival in &arrivals[1..] {
+                match (arrival, arrivals[0]) {
+                    (Some(bits), Some(f32)) => assert!(bits * 5 <= f32 * 6, "{arrivals:?}"),
+                    (bits, f32) => assert_eq!(*bits, f32, "{arrivals:?}"),
                 }
             }
         }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use mnist::cli::Arguments;
 use mnist::data::{self, Data};
 use mnist::ffi;
-use mnist::optimizer::{Model, Optimizer, Preset};
+use mnist::optimizer::{Model, Optimizer, Preset, State};
 use mnist::run::{Run, run_all};
 
 /// The instruction set is the whole process's, so one test at a time may train.
@@ -70,11 +70,55 @@ fn every_optimizer_learns() {
 }
 
 #[test]
+fn state_in_fewer_bits_is_as_good() {
+    let _turn = turn();
+    let data = some_digits();
+    let runs = train(&data, "--optimizer all,adamw --state f32,bf16,8bit --epochs 4");
+    for runs in runs.chunks(3) {
+        let name = runs[0].optimizer.name();
+        let loss = |run: &Run| run.epochs[3].train.loss;
+        let bytes: Vec<_> = runs.iter().map(|run| run.state_bytes).collect();
+        println!("{name}: {bytes:?} bytes, {:?}", runs.iter().map(loss).collect::<Vec<_>>());
+        for (index, run) in runs.iter().enumerate() {
+            assert_eq!(run.state as usize, index, "{name}");
+            assert!(loss(run) < 1.1 * loss(&runs[0]), "{name} with {}", run.state.key());
+        }
+        match runs[0].optimizer {
+            Optimizer::Sgd => {
+                assert_eq!(bytes, [0; 3]);
+                assert!(runs.iter().all(|run| run.hash == runs[0].hash));
+            }
+            _ => {
+                // A tensor has whole blocks of 64 numbers, and this network small tensors.
+                assert!(bytes[1] == bytes[0] / 2 && 3 * bytes[2] < bytes[0], "{name}: {bytes:?}");
+                assert!(runs[1].hash != runs[0].hash && runs[2].hash != runs[1].hash, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn seeds_are_summed_up() {
+    let _turn = turn();
+    let data = some_digits();
+    let runs = train(&data, "--optimizer sgd,adam --state 8bit --epochs 1 --seed 5 --seeds 2");
+    let seeds: Vec<_> = runs.iter().map(|run| (run.optimizer, run.seed)).collect();
+    let (sgd, adam) = (Optimizer::Sgd, Optimizer::Adam);
+    assert_eq!(seeds, [(sgd, 5), (sgd, 6), (adam, 5), (adam, 6)]);
+    let [one, other] = [2, 3].map(|index: usize| runs[index].epochs[0].train.loss);
+    let spread = (one - other).abs() / std::f64::consts::SQRT_2;
+    let table = mnist::report::table(&runs);
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let expected = format!("{:.4} +- {spread:.4}", f64::midpoint(one, other));
+    assert!(table.lines().nth(2).unwrap().contains(&expected), "{expected}\n{table}");
+}
+
+#[test]
 fn threads_do_not_change_the_bits() {
     let _turn = turn();
     let data = some_digits();
-    for size in ["1", "37", "100", "full"] {
-        let arguments = format!("--optimizer adam --epochs 1 --batch-size {size}");
+    for (size, state) in [("1", "f32"), ("37", "8bit"), ("100", "f32"), ("full", "bf16")] {
+        let arguments = format!("--optimizer adam --state {state} --epochs 1 --batch-size {size}");
         let one = hash(&data, &format!("{arguments} --threads 1"));
         for threads in [2, 3, 8] {
             assert_eq!(
@@ -95,11 +139,12 @@ fn instruction_sets_do_not_change_the_bits() {
         ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw"]
     {
         ffi::force_backend("scalar").unwrap();
-        let arguments = format!("--optimizer {optimizer} --epochs 1");
-        let scalar = hash(&data, &arguments);
+        let arguments = format!("--optimizer {optimizer} --state f32,bf16,8bit --epochs 1");
+        let hashes = || train(&data, &arguments).iter().map(|run| run.hash).collect::<Vec<_>>();
+        let scalar = hashes();
         for backend in ["neon", "simd128", "avx2", "avx512"] {
             match ffi::force_backend(backend) {
-                Ok(()) => assert_eq!(hash(&data, &arguments), scalar, "{optimizer}: {backend}"),
+                Ok(()) => assert_eq!(hashes(), scalar, "{optimizer}: {backend}"),
                 Err(_) => println!("{optimizer}: this machine has no {backend}"),
             }
         }
@@ -113,9 +158,15 @@ fn instruction_sets_do_not_change_the_bits() {
 fn the_bits_are_these() {
     let _turn = turn();
     let data = some_digits();
-    for (optimizer, expected) in [("sgd", 0xdd3c_0c5d_c3cb_1ded), ("adam", 0x6e52_551a_d540_84eb)] {
-        let hash = hash(&data, &format!("--optimizer {optimizer} --epochs 1"));
-        assert_eq!(hash, expected, "{optimizer}: {hash:#018x}");
+    for (arguments, expected) in [
+        ("sgd", 0xdd3c_0c5d_c3cb_1ded),
+        ("adam", 0x6e52_551a_d540_84eb),
+        ("adam --state bf16", 0x20ed_be27_d78e_7690),
+        ("adam --state 8bit", 0x8deb_d2fa_a709_1335),
+        ("adam --state 8bit --rounding nearest", 0x734a_6e6a_e256_af1d),
+    ] {
+        let hash = hash(&data, &format!("--epochs 1 --optimizer {arguments}"));
+        assert_eq!(hash, expected, "{arguments}: {hash:#018x}");
     }
 }
 
@@ -165,8 +216,9 @@ fn the_demo_compares_seven() {
     assert_eq!(two, [Optimizer::Momentum, Optimizer::Sgd]);
 }
 
-fn trainer(data: &Data, lr: f64) -> ffi::Trainer<'_> {
-    let optimizer = Optimizer::Adam.settings(Preset::Torch, lr);
+fn trainer(data: &Data, lr: f64, state: State) -> ffi::Trainer<'_> {
+    let adam = Optimizer::Adam.settings(Preset::Torch, lr);
+    let optimizer = ffi::OptimizerSettings { state: state as i32, ..adam };
     ffi::Trainer::new(data.train(), settings(optimizer), ffi::Threads::Pool).unwrap()
 }
 
@@ -178,9 +230,9 @@ fn settings(optimizer: ffi::OptimizerSettings) -> ffi::Settings {
 fn steps_may_be_cut_anywhere() {
     let _turn = turn();
     let data = some_digits();
-    let mut whole = trainer(&data, 0.01);
+    let mut whole = trainer(&data, 0.01, State::F32);
     whole.steps(40, &mut |_| true).unwrap();
-    let mut cut = trainer(&data, 0.01);
+    let mut cut = trainer(&data, 0.01, State::F32);
     for count in [1, 13, 0, 6, 20] {
         cut.steps(count, &mut |_| true).unwrap(); // an epoch has 15
     }
@@ -191,18 +243,23 @@ fn steps_may_be_cut_anywhere() {
 fn a_copy_goes_on_as_the_original() {
     let _turn = turn();
     let data = some_digits();
-    let (mut one, mut other) = (trainer(&data, 0.01), trainer(&data, 0.5));
-    for trainer in [&mut one, &mut other] {
-        trainer.steps(20, &mut |_| true).unwrap();
+    for state in [State::F32, State::Bits8] {
+        let (mut one, mut other) = (trainer(&data, 0.01, state), trainer(&data, 0.5, state));
+        for trainer in [&mut one, &mut other] {
+            trainer.steps(20, &mut |_| true).unwrap();
+        }
+        other.copy_from(&one).unwrap();
+        other.set_lr(0.01);
+        assert_eq!(other.hash(), one.hash());
+        for trainer in [&mut one, &mut other] {
+            trainer.steps(20, &mut |_| true).unwrap();
+        }
+        assert_eq!(other.hash(), one.hash());
     }
-    other.copy_from(&one).unwrap();
-    other.set_lr(0.01);
-    assert_eq!(other.hash(), one.hash());
-    for trainer in [&mut one, &mut other] {
-        trainer.steps(20, &mut |_| true).unwrap();
-    }
-    assert_eq!(other.hash(), one.hash());
 
+    let one = trainer(&data, 0.01, State::F32);
+    let error = trainer(&data, 0.01, State::Bits8).copy_from(&one).unwrap_err().to_string();
+    assert!(error.contains("another kind"), "{error}");
     let sgd = settings(Optimizer::Sgd.settings(Preset::Torch, 0.1));
     let mut another = ffi::Trainer::new(data.train(), sgd, ffi::Threads::Pool).unwrap();
     let error = another.copy_from(&one).unwrap_err().to_string();

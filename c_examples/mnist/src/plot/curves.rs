@@ -10,13 +10,16 @@ use crate::run::Run;
 
 const LINE: Mark = Mark::Line { width: 2 };
 
-/// Writes `curves.svg` and `curves.png`.
+/// Writes `curves.svg` and `curves.png`: of several formats of state and seeds the first.
 pub fn write(dir: &Path, runs: &[Run]) -> Result<Vec<PathBuf>> {
+    let is_first = |run: &&Run| (run.state, run.seed) == (runs[0].state, runs[0].seed);
+    let runs: Vec<&Run> = runs.iter().filter(is_first).collect();
     let caption = runs.first().map_or(String::new(), |run| {
         format!(
-            "batches of {}, preset {}, seed {}; behind each optimizer its learning rate{}",
+            "batches of {}, preset {}, state in {}, seed {}; behind each optimizer its learning rate{}",
             run.batch_size,
             run.preset,
+            run.state.key(),
             run.seed,
             match run.schedule {
                 Schedule::Linear => ", which falls to 0 in a straight line",
@@ -27,11 +30,11 @@ pub fn write(dir: &Path, runs: &[Run]) -> Result<Vec<PathBuf>> {
     let entry = |run: &Run| {
         Entry::new(format!("{} {}", run.optimizer.name(), run.lr), LINE, color(run.optimizer))
     };
-    let mut figure = Figure::new((1200, 560), caption, runs.iter().map(entry).collect());
+    let mut figure = Figure::new((1200, 560), caption, runs.iter().copied().map(entry).collect());
     let (loss, error) = ("cross-entropy (nats), running mean", "test digits misread (%)");
     figure.panels = vec![
-        panel("Training loss", loss, runs, LINE, smoothed_loss),
-        panel("Test error", error, runs, Mark::LineAndDots { width: 2, radius: 3 }, test_error),
+        panel("Training loss", loss, &runs, LINE, smoothed_loss),
+        panel("Test error", error, &runs, Mark::LineAndDots { width: 2, radius: 3 }, test_error),
     ];
     Ok(figure.save(dir, "curves")?.into())
 }
@@ -40,13 +43,13 @@ pub fn write(dir: &Path, runs: &[Run]) -> Result<Vec<PathBuf>> {
 fn panel(
     title: &str,
     unit: &str,
-    runs: &[Run],
+    runs: &[&Run],
     mark: Mark,
     points: fn(&Run) -> Vec<(f64, f64)>,
 ) -> Panel {
-    let curves: Vec<_> = runs.iter().map(points).collect();
+    let curves: Vec<_> = runs.iter().copied().map(points).collect();
     let length = |run: &Run| run.steps.len() as f64 / run.steps_per_epoch as f64;
-    let epochs = runs.iter().map(length).fold(1.0, f64::max);
+    let epochs = runs.iter().copied().map(length).fold(1.0, f64::max);
     let values = curves.iter().flatten().map(|point| point.1);
     let mut panel = Panel::new(
         title,
