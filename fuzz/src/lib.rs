@@ -17,6 +17,7 @@
 
 mod arena;
 mod draw;
+mod fused;
 mod lists;
 mod misc;
 mod model;
@@ -53,6 +54,11 @@ pub fn steps(data: &[u8], seen: &mut Seen) {
 /// One call with a list of tensors.
 pub fn lists(data: &[u8], seen: &mut Seen) {
     let _ = lists::any(&mut Unstructured::new(data), seen);
+}
+
+/// One fused step, or a call of the functions beside them.
+pub fn fused(data: &[u8], seen: &mut Seen) {
+    let _ = fused::any(&mut Unstructured::new(data), seen);
 }
 
 /// A few calls of the other functions.

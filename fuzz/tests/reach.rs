@@ -6,11 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use gradstep::capi::{GRADSTEP_ERROR_MISALIGNED, GRADSTEP_ERROR_NULL};
-use gradstep_fuzz::{Seen, lists, misc, steps};
+use gradstep_fuzz::{Seen, fused, lists, misc, steps};
 
 type Target = (&'static str, fn(&[u8], &mut Seen));
 
-const TARGETS: [Target; 3] = [("steps", steps), ("lists", lists), ("misc", misc)];
+const TARGETS: [Target; 4] =
+    [("steps", steps), ("lists", lists), ("misc", misc), ("fused", fused)];
 
 fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

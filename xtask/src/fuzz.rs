@@ -12,7 +12,7 @@ use crate::{root, target_dir};
 pub(crate) fn steps() -> Vec<Step> {
     let mut steps = vec![Step::new("fuzz: what the targets reach", reach).in_lane(FUZZ)];
     if cfg!(target_os = "linux") {
-        steps.extend(["steps", "lists", "misc"].map(|target| {
+        steps.extend(["steps", "lists", "misc", "fused"].map(|target| {
             Step::new(format!("fuzz: {target}"), move |sh| fuzz(sh, target)).in_lane(FUZZ)
         }));
     }
