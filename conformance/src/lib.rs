@@ -122,8 +122,9 @@ const LONG_RUN_LENGTH: usize = 19;
 fn hash<R: Subject>() -> u64 {
     let mut rng = Rng(0);
     let mut hash = Fnv1a::new();
+    let mut run = Run::new();
     for (index, rule) in R::variants().chain([R::on_the_edge()]).enumerate() {
-        let mut run = Run::new(&rule, LENGTHS[index % LENGTHS.len()], &mut rng);
+        run.start(&rule, LENGTHS[index % LENGTHS.len()], &mut rng);
         run.anything_goes(&rule, &mut rng);
         for (late, t) in STEPS.into_iter().enumerate() {
             run.draw_gradient(8, &mut rng);
@@ -133,7 +134,7 @@ fn hash<R: Subject>() -> u64 {
         }
     }
     for rule in Preset::ALL.iter().filter_map(|&preset| R::preset(preset).ok()) {
-        let mut run = Run::new(&rule, LONG_RUN_LENGTH, &mut rng);
+        run.start(&rule, LONG_RUN_LENGTH, &mut rng);
         for t in 1..=LONG_RUN {
             run.draw_gradient(256, &mut rng);
             run.apply(&rule.at(t).unwrap(), &mut rng, &mut hash);
@@ -200,17 +201,20 @@ struct Run {
 }
 
 impl Run {
+    /// One of them is enough for all rules and variants: a microcontroller has no memory for two.
+    fn new() -> Self {
+        Self { whole: Tensor::new(), parts: Tensor::new() }
+    }
+
     /// Parameters, and state as `init` leaves it.
-    fn new<R: Subject>(rule: &R, len: usize, rng: &mut Rng) -> Self {
-        let mut whole = Tensor::new(rule, len, 0);
-        let mut parts = Tensor::new(rule, len, 1 + rng.below(SHIFTS - 1));
-        whole.param().fill_with(|| rng.number());
-        parts.param().copy_from_slice(whole.param());
-        for tensor in [&mut whole, &mut parts] {
-            let state = R::bind(tensor.state(0..len));
-            rule.init(state).unwrap();
+    fn start<R: Subject>(&mut self, rule: &R, len: usize, rng: &mut Rng) {
+        self.whole.clear(rule, len, 0);
+        self.parts.clear(rule, len, 1 + rng.below(SHIFTS - 1));
+        self.whole.param().fill_with(|| rng.number());
+        self.parts.param().copy_from_slice(self.whole.param());
+        for tensor in [&mut self.whole, &mut self.parts] {
+            rule.init(R::bind(tensor.state(0..len))).unwrap();
         }
-        Self { whole, parts }
     }
 
     /// Makes the state of some elements one that a run may have reached, and puts what makes trouble
@@ -290,11 +294,20 @@ struct Tensor {
     at: Range<usize>,
 }
 
+/// What a place has that nothing was written to.
+const NOTHING: Place = [f32::NAN; LONGEST + SHIFTS - 1];
+
 impl Tensor {
-    fn new<R: Subject>(rule: &R, len: usize, shift: usize) -> Self {
-        let place = [f32::NAN; LONGEST + SHIFTS - 1];
-        let state = buffer_names(rule).map(|name| name.map(|_| place));
-        Self { param: place, grad: place, state, at: shift..shift + len }
+    fn new() -> Self {
+        Self { param: NOTHING, grad: NOTHING, state: [None; 3], at: 0..0 }
+    }
+
+    fn clear<R: Subject>(&mut self, rule: &R, len: usize, shift: usize) {
+        (self.param, self.grad) = (NOTHING, NOTHING);
+        for (place, name) in self.state.iter_mut().zip(buffer_names(rule)) {
+            *place = name.map(|_| NOTHING);
+        }
+        self.at = shift..shift + len;
     }
 
     fn param(&mut self) -> &mut [f32] {
