@@ -172,9 +172,8 @@ fn sizes(values: &gradstep_values, n: usize) -> [usize; 2] {
 fn default_epilogue(seen: &mut Seen) -> gradstep_epilogue {
     let mut epilogue = std::mem::MaybeUninit::uninit();
     // SAFETY: there is room.
-    let status = unsafe {
-        gradstep_epilogue_default(epilogue.as_mut_ptr(), size_of::<gradstep_epilogue>())
-    };
+    let status =
+        unsafe { gradstep_epilogue_default(epilogue.as_mut_ptr(), size_of::<gradstep_epilogue>()) };
     seen.note("gradstep_epilogue_default", status);
     assert_eq!(status, GRADSTEP_OK);
     // SAFETY: filled.
@@ -343,16 +342,7 @@ fn step<R: Fused>(u: &mut Unstructured<'_>, seen: &mut Seen) -> Result<()> {
     let call = |chunks: usize, index: usize, seen: &mut Seen| {
         // SAFETY: all that is not wrong is there.
         let status = unsafe {
-            R::c_fused(
-                hyper_pointer,
-                ptr::null(),
-                epilogue_pointer,
-                t,
-                chunks,
-                index,
-                1,
-                items,
-            )
+            R::c_fused(hyper_pointer, ptr::null(), epilogue_pointer, t, chunks, index, 1, items)
         };
         seen.note(R::FUSED, status);
         status

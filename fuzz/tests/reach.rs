@@ -10,8 +10,7 @@ use gradstep_fuzz::{Seen, fused, lists, misc, steps};
 
 type Target = (&'static str, fn(&[u8], &mut Seen));
 
-const TARGETS: [Target; 4] =
-    [("steps", steps), ("lists", lists), ("misc", misc), ("fused", fused)];
+const TARGETS: [Target; 4] = [("steps", steps), ("lists", lists), ("misc", misc), ("fused", fused)];
 
 fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
