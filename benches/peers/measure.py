@@ -103,12 +103,13 @@ def time_all(
     reset_all()
     repeats = [1 if prepare else _repeats(contestant) for contestant in contestants]
     samples = [[] for _ in contestants]
+    large = all(repeat == 1 for repeat in repeats)
     gc.collect()
     gc.disable()
     begin = time.perf_counter()
     while len(samples[0]) < FEWEST_ROUNDS or time.perf_counter() - begin < seconds:
         # The state of many steps of one gradient may become special; that of a few large ones not.
-        if any(repeat > 1 for repeat in repeats):
+        if not large:
             reset_all()
         turn = len(samples[0])
         for i in range(len(contestants)):
@@ -117,7 +118,7 @@ def time_all(
             if prepare:
                 prepare()
                 settle()
-            if repeats[i] > 1:
+            elif not large:
                 contestants[i].run(1)  # its code and its data are near
             start = time.perf_counter()
             contestants[i].run(repeats[i])
@@ -154,11 +155,15 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def _repeats(contestant: Contestant) -> int:
+    """How many steps are long enough. The shortest of some times: one may be interrupted."""
+
+    def duration(steps: int) -> float:
+        start = time.perf_counter()
+        contestant.run(steps)
+        return time.perf_counter() - start
+
     contestant.run(1)
     repeats = 1
-    while True:
-        begin = time.perf_counter()
-        contestant.run(repeats)
-        if time.perf_counter() - begin >= SAMPLE:
-            return repeats
+    while duration(repeats) < SAMPLE or min(duration(repeats) for _ in range(5)) < SAMPLE:
         repeats *= 2
+    return repeats
