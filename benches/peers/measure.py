@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import torch
+
 from buffers import Buffers
 from cases import TOLERANCE
 from contestant import Contestant
@@ -15,6 +17,8 @@ CHECK = (1.0, -1.25, 1.5, 2.0)
 # Long enough for the clock and for caches to settle.
 SAMPLE = 3e-4
 FEWEST_ROUNDS = 7
+# After how long at the latest it is known what a thread has taken.
+TICK = 5e-3
 
 
 @dataclass
@@ -41,23 +45,40 @@ def check(
     loss_scale: float = 1.0,
     tolerance: float = TOLERANCE,
 ):
-    """Compares what some steps come to. The first contestant is the reference."""
-    reference, scale = None, None
+    """Compares what some steps come to. The first contestant is the reference.
+
+    State is compared where it is in the buffers, relative to its mean magnitude.
+    """
+    reference, scales = [], []
     for contestant in contestants:
         buffers.reset()
         contestant.reset()
         for factor in CHECK:
             buffers.set_grad(factor * loss_scale)
             contestant.run(1)
-        result = contestant.result() if contestant.result else buffers.param
-        if reference is None:
+        state = [value for values in buffers.state.values() for value in values]
+        result = contestant.result() if contestant.result else [*buffers.param, *state]
+        if not reference:
             reference = [value.clone() for value in result]
-            moves = [(r - s).abs().mean() for r, s in zip(reference, buffers.start)]
-            scale = max(moves).item()
-            continue
-        distance = max((a - b).abs().max().item() for a, b in zip(result, reference)) / scale
-        if not distance <= tolerance:  # nor NaN
-            raise RuntimeError(f"{case}: {contestant.name} is {distance:.1e} of a step away")
+            zeros = [torch.zeros(())] * len(result)
+            starts = [*buffers.start, *zeros[len(buffers.start) :]]
+            scales = [(r - s).abs().mean() for r, s in zip(reference, starts)]
+        for a, b, scale in zip(result, reference, scales):
+            distance = ((a - b).abs().max() / scale).item()
+            if not distance <= tolerance:  # nor NaN
+                raise RuntimeError(f"{case}: {contestant.name} is {distance:.1e} away")
+
+
+def check_threads(contestants: list[Contestant], threads: int):
+    """Nobody may use more processors than threads were asked for."""
+    for contestant in contestants:
+        settle()
+        start, used = time.perf_counter(), time.process_time()
+        while (passed := time.perf_counter() - start) < 0.05:
+            contestant.run(1)
+        used = time.process_time() - used
+        if used > threads * passed + 2 * TICK:
+            raise RuntimeError(f"{contestant.name} computes on more than {threads} threads")
 
 
 def time_all(
@@ -82,13 +103,13 @@ def time_all(
     reset_all()
     repeats = [1 if prepare else _repeats(contestant) for contestant in contestants]
     samples = [[] for _ in contestants]
-    wall, processors = [[0.0] * len(contestants) for _ in range(2)]
+    large = all(repeat == 1 for repeat in repeats)
     gc.collect()
     gc.disable()
     begin = time.perf_counter()
     while len(samples[0]) < FEWEST_ROUNDS or time.perf_counter() - begin < seconds:
         # The state of many steps of one gradient may become special; that of a few large ones not.
-        if any(repeat > 1 for repeat in repeats):
+        if not large:
             reset_all()
         turn = len(samples[0])
         for i in range(len(contestants)):
@@ -97,22 +118,16 @@ def time_all(
             if prepare:
                 prepare()
                 settle()
-            before, used = time.perf_counter(), time.process_time()
-            if repeats[i] > 1:
+            elif not large:
                 contestants[i].run(1)  # its code and its data are near
             start = time.perf_counter()
             contestants[i].run(repeats[i])
-            end = time.perf_counter()
-            samples[i].append((end - start) / repeats[i])
-            wall[i] += end - before
-            processors[i] += time.process_time() - used
+            samples[i].append((time.perf_counter() - start) / repeats[i])
     gc.enable()
 
     timings = []
     names = [contestant.name for contestant in contestants]
-    for contestant, mine, used, passed in zip(contestants, samples, processors, wall):
-        if used > (threads + 0.2) * passed:
-            raise RuntimeError(f"{contestant.name} computes on more than {threads} threads")
+    for contestant, mine in zip(contestants, samples):
         ratio = None
         if contestant.baseline in names:
             base = samples[names.index(contestant.baseline)]
@@ -125,11 +140,12 @@ def time_all(
 def settle():
     """Waits until no thread of this process is busy: OpenMP's spin for a while after a loop.
 
-    What a thread takes is known at the latest at the scheduler's next tick, 4 ms.
+    Where the other processors are busy, a thread that spins may wait for its turn in the meantime,
+    and disturb later.
     """
     while True:
         before = time.process_time()
-        time.sleep(5e-3)
+        time.sleep(TICK)
         if time.process_time() - before < 3e-4:
             return
 
@@ -139,11 +155,15 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def _repeats(contestant: Contestant) -> int:
+    """How many steps are long enough. The shortest of some times: one may be interrupted."""
+
+    def duration(steps: int) -> float:
+        start = time.perf_counter()
+        contestant.run(steps)
+        return time.perf_counter() - start
+
     contestant.run(1)
     repeats = 1
-    while True:
-        begin = time.perf_counter()
-        contestant.run(repeats)
-        if time.perf_counter() - begin >= SAMPLE:
-            return repeats
+    while duration(repeats) < SAMPLE or min(duration(repeats) for _ in range(5)) < SAMPLE:
         repeats *= 2
+    return repeats

@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 import threading
 from ctypes import byref, c_double, c_float, c_int32, c_size_t, c_uint64, c_void_p
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -167,7 +168,7 @@ class Library:
         hyper, t, count = self.hyper(rule), c_uint64(), c_size_t(len(buffers.param))
         # Objects of ctypes are passed on as they are, which is the quickest that it has.
         calls = [
-            lambda tensors=part: function(byref(hyper), None, t, count, tensors)
+            partial(function, byref(hyper), None, t, count, part)
             for part in self._parts(columns, threads)
         ]
         return Contestant(cases.GRADSTEP, self._steps(calls, t), lambda: setattr(t, "value", 0))

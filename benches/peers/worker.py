@@ -51,6 +51,7 @@ def measure_rule(library, rule, size, threads, options) -> list[measure.Timing]:
         return []
     say(threads, size, contestants, rule)
     measure.check(rule.name, contestants, buffers)
+    measure.check_threads(contestants, threads)
     of = rule.name, size.name, threads, contestants, buffers.reset
     return measure.time_all(*of, options.seconds)
 
@@ -61,6 +62,7 @@ def measure_whole_step(library, case, size, threads, options) -> list[measure.Ti
     contestants.append(case.torch(buffers))
     say(threads, size, contestants, case)
     measure.check(case.name, contestants, buffers, case.loss_scale, case.tolerance)
+    measure.check_threads(contestants, threads)
 
     def prepare():  # the step leaves zeros
         buffers.set_grad(case.loss_scale)
