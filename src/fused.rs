@@ -268,7 +268,12 @@ impl<R: Rule> FusedStep<R> {
 
     /// The pass itself, over a tensor that has been checked.
     pub(crate) fn run(&self, parts: Parts<'_>) {
-        tiles(&self.after, parts, &|param, grad, state| self.step.run(param, grad, state));
+        let update: Update<'_> = &|param, grad, state| self.step.run(param, grad, state);
+        if parts.is_plain() && self.after.clamp.is_none() {
+            plain_step(parts, update);
+        } else {
+            tiles(&self.after, parts, update);
+        }
     }
 }
 
@@ -365,6 +370,14 @@ const TILE: usize = if cfg!(any(
 /// The step of a rule on slices of binary32, of one length, as the rule expects them.
 type Update<'a> = &'a dyn Fn(&mut [f32], &[f32], Buffers<&mut [f32]>);
 
+/// A step that needs no tile.
+fn plain_step(parts: Parts<'_>, update: Update<'_>) {
+    let slice = |values| if let ValuesMut::F32(slice) = values { Some(slice) } else { None };
+    if let (ValuesMut::F32(param), Gradient::Keep(Values::F32(grad))) = (parts.param, parts.grad) {
+        update(param, grad, parts.state.map(|values| values.and_then(slice)));
+    }
+}
+
 /// The pass: one loop for all rules, formats and instruction sets.
 fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
     let mut param_tile = [0.0; TILE];
@@ -372,11 +385,9 @@ fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
     let mut state_tiles = [[0.0; TILE]; MAX_BUFFERS];
     let mut dice = Dice { noise: after.noise, index: parts.offset, drawn: None, bits: [0; TILE] };
 
-    let is_plain = parts.is_plain() && after.clamp.is_none();
     while let Some(len @ 1..) = parts.param.len() {
-        // Where nothing comes between, there is one tile.
-        let (tile, len) = if is_plain { (usize::MAX, len) } else { (TILE, len.min(TILE)) };
-        let Parts { mut param, grad, mut state, ema, copy, offset: _ } = parts.take(tile);
+        let len = len.min(TILE);
+        let Parts { mut param, grad, mut state, ema, copy, offset: _ } = parts.take(TILE);
 
         let mut buffers = [const { None }; MAX_BUFFERS];
         let values = state.iter_mut().zip(&mut state_tiles);
@@ -407,7 +418,7 @@ fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
                 write(ema, &mut other_tile, len, &mut dice, PLACE_OF_EMA);
             }
             if let Some(values) = copy {
-                dispatch(Write { numbers: params, values, noise: None });
+                Write { numbers: params, values, noise: None }.run();
             }
         }
         grad.zero();
@@ -455,14 +466,14 @@ fn numbers<'a>(
     match values {
         ValuesMut::F32(slice) => slice,
         values => {
-            dispatch(Read { values: values.as_values(), numbers: tile });
+            Read { values: values.as_values(), numbers: tile }.run();
             tile.get_mut(..len).unwrap_or_default()
         }
     }
 }
 
 fn read<'a>(values: Values<'_>, tile: &'a mut [f32; TILE], len: usize) -> &'a [f32] {
-    dispatch(Read { values, numbers: tile });
+    Read { values, numbers: tile }.run();
     tile.get(..len).unwrap_or_default()
 }
 
@@ -471,7 +482,7 @@ fn write(values: ValuesMut<'_>, tile: &mut [f32; TILE], len: usize, dice: &mut D
     if !matches!(values, ValuesMut::F32(_)) {
         // A block that is not full is one with zeros, which have no say in its exponent.
         tile.get_mut(len..).unwrap_or_default().fill(0.0);
-        dispatch(Write { numbers: tile, values, noise: dice.at(place) });
+        Write { numbers: tile, values, noise: dice.at(place) }.run();
     }
 }
 

@@ -133,7 +133,7 @@ impl Minifloat for F16 {
     const SIGN: u32 = 0x8000;
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
     use pulp::Scalar;

@@ -45,7 +45,7 @@ const fn mix(mut z: u64) -> u64 {
     z ^ z >> 31
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
     use std::vec;

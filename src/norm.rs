@@ -104,7 +104,7 @@ impl Norm {
         let mut tile = [0.0; BLOCK];
         while let Some(len @ 1..) = grad.len() {
             let numbers = tile.get_mut(..len.min(BLOCK)).unwrap_or_default();
-            dispatch(Read { values: grad.take(BLOCK), numbers });
+            Read { values: grad.take(BLOCK), numbers }.run();
             self.add(numbers);
         }
         Ok(())

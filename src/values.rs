@@ -4,7 +4,7 @@ use core::mem;
 
 use pulp::{Scalar, Simd, WithSimd};
 
-use crate::blocks::{self, BLOCK, Signed, Unsigned, WORDS};
+use crate::blocks::{self, BLOCK, Code, Signed, Unsigned, WORDS};
 use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind};
 use crate::lanes::{Bits, Lanes};
@@ -170,9 +170,9 @@ impl Values<'_> {
         }
         let whole = numbers.len() / BLOCK * BLOCK;
         let (whole, rest) = numbers.split_at_mut_checked(whole).unwrap_or_default();
-        dispatch(Read { values: self.take(whole.len()), numbers: whole });
+        Read { values: self.take(whole.len()), numbers: whole }.run();
         let mut block = [0.0; BLOCK];
-        dispatch(Read { values: self, numbers: &mut block });
+        Read { values: self, numbers: &mut block }.run();
         for (number, x) in rest.iter_mut().zip(block) {
             *number = x;
         }
@@ -214,12 +214,12 @@ impl ValuesMut<'_> {
         }
         let whole = numbers.len() / BLOCK * BLOCK;
         let (whole, rest) = numbers.split_at_checked(whole).unwrap_or_default();
-        dispatch(Write { numbers: whole, values: self.take(whole.len()), noise: None });
+        Write { numbers: whole, values: self.take(whole.len()), noise: None }.run();
         let mut block = [0.0; BLOCK];
         for (number, x) in block.iter_mut().zip(rest) {
             *number = *x;
         }
-        dispatch(Write { numbers: &block, values: self, noise: None });
+        Write { numbers: &block, values: self, noise: None }.run();
         Ok(())
     }
 }
@@ -240,11 +240,9 @@ pub(crate) struct Read<'a> {
     pub numbers: &'a mut [f32],
 }
 
-impl WithSimd for Read<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+impl Read<'_> {
+    /// The format is known before an instruction set is chosen: what runs on it has no table of jumps.
+    pub(crate) fn run(self) {
         let Self { values, numbers } = self;
         match values {
             Values::F32(slice) => {
@@ -252,18 +250,33 @@ impl WithSimd for Read<'_> {
                     *number = *x;
                 }
             }
-            Values::Bf16(codes) => read::<Bf16>(codes, numbers),
-            Values::F16(codes) => read::<F16>(codes, numbers),
-            Values::E4m3(blocks) => blocks::read::<Signed, S>(simd, blocks, numbers),
-            Values::E5m3(blocks) => blocks::read::<Unsigned, S>(simd, blocks, numbers),
+            Values::Bf16(codes) => dispatch(ReadHalves(codes, numbers, Bf16)),
+            Values::F16(codes) => dispatch(ReadHalves(codes, numbers, F16)),
+            Values::E4m3(blocks) => dispatch(ReadBlocks(blocks, numbers, Signed)),
+            Values::E5m3(blocks) => dispatch(ReadBlocks(blocks, numbers, Unsigned)),
         }
     }
 }
 
-impl Operation for Read<'_> {
+struct ReadHalves<'a, M>(&'a [u16], &'a mut [f32], M);
+
+impl<M: Minifloat> WithSimd for ReadHalves<'_, M> {
+    type Output = ();
+
     #[inline(always)]
-    fn with_scalars(self) {
-        self.with_simd(Scalar::new());
+    fn with_simd<S: Simd>(self, _: S) {
+        read::<M>(self.0, self.1);
+    }
+}
+
+struct ReadBlocks<'a, C>(Blocks<'a>, &'a mut [f32], C);
+
+impl<C: Code> WithSimd for ReadBlocks<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        blocks::read::<C, S>(simd, self.0, self.1);
     }
 }
 
@@ -280,14 +293,12 @@ pub(crate) struct Write<'a> {
     pub numbers: &'a [f32],
     pub values: ValuesMut<'a>,
     /// Random bits for stochastic rounding, the upper or the lower half of each: those behind a shift.
-    pub noise: Option<(&'a [u32], u32)>,
+    pub noise: Bits16<'a>,
 }
 
-impl WithSimd for Write<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+impl Write<'_> {
+    /// See [`Read::run`].
+    pub(crate) fn run(self) {
         let Self { numbers, values, noise } = self;
         match values {
             ValuesMut::F32(slice) => {
@@ -295,20 +306,52 @@ impl WithSimd for Write<'_> {
                     *x = *number;
                 }
             }
-            ValuesMut::Bf16(codes) => write::<Bf16>(numbers, codes, noise),
-            ValuesMut::F16(codes) => write::<F16>(numbers, codes, noise),
-            ValuesMut::E4m3(blocks) => blocks::write::<Signed, S>(simd, numbers, blocks, noise),
-            ValuesMut::E5m3(blocks) => blocks::write::<Unsigned, S>(simd, numbers, blocks, noise),
+            ValuesMut::Bf16(codes) => dispatch(WriteHalves(numbers, codes, noise, Bf16)),
+            ValuesMut::F16(codes) => dispatch(WriteHalves(numbers, codes, noise, F16)),
+            ValuesMut::E4m3(blocks) => dispatch(WriteBlocks(numbers, blocks, noise, Signed)),
+            ValuesMut::E5m3(blocks) => dispatch(WriteBlocks(numbers, blocks, noise, Unsigned)),
         }
     }
 }
 
-impl Operation for Write<'_> {
+/// Random bits, the half of each that is behind a shift.
+type Bits16<'a> = Option<(&'a [u32], u32)>;
+
+struct WriteHalves<'a, M>(&'a [f32], &'a mut [u16], Bits16<'a>, M);
+
+impl<M: Minifloat> WithSimd for WriteHalves<'_, M> {
+    type Output = ();
+
     #[inline(always)]
-    fn with_scalars(self) {
-        self.with_simd(Scalar::new());
+    fn with_simd<S: Simd>(self, _: S) {
+        write::<M>(self.0, self.1, self.2);
     }
 }
+
+struct WriteBlocks<'a, C>(&'a [f32], BlocksMut<'a>, Bits16<'a>, C);
+
+impl<C: Code> WithSimd for WriteBlocks<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        blocks::write::<C, S>(simd, self.0, self.1, self.2);
+    }
+}
+
+/// `on_scalars!(Operation<Trait>)`: one that runs on `pulp`'s scalars as it does on its registers.
+macro_rules! on_scalars {
+    ($($operation:ident<$trait:ident>),*) => {
+        $(impl<T: $trait> Operation for $operation<'_, T> {
+            #[inline(always)]
+            fn with_scalars(self) {
+                self.with_simd(Scalar::new());
+            }
+        })*
+    };
+}
+
+on_scalars!(ReadHalves<Minifloat>, ReadBlocks<Code>, WriteHalves<Minifloat>, WriteBlocks<Code>);
 
 #[inline(always)]
 fn write<M: Minifloat>(numbers: &[f32], codes: &mut [u16], noise: Option<(&[u32], u32)>) {

@@ -28,6 +28,16 @@ void norm_in_parts(struct tally *tally) {
     CHECK_OK(tally, gradstep_norm_init(&whole));
     CHECK_OK(tally, gradstep_norm_add(&whole, N, grad));
     CHECK_OK(tally, gradstep_norm_add(&whole, 0, NULL));
+    gradstep_norm values;
+    const gradstep_values as_values = {grad, NULL, GRADSTEP_FORMAT_F32, 0};
+    CHECK_OK(tally, gradstep_norm_init(&values));
+    CHECK_OK(tally, gradstep_norm_add_values(&values, N, &as_values));
+    CHECK_OK(tally, gradstep_norm_add_values(&values, 0, NULL));
+    CHECK(tally, memcmp(&whole, &values, sizeof whole) == 0);
+    const gradstep_values eight = {grad, (uint8_t *)grad, GRADSTEP_FORMAT_E4M3, 0};
+    CHECK(tally, GRADSTEP_STATUS_KIND(gradstep_norm_add_values(&values, 64, &eight)) ==
+                     GRADSTEP_ERROR_FORMAT);
+    CHECK(tally, memcmp(&whole, &values, sizeof whole) == 0);
     CHECK_OK(tally, gradstep_norm_init(&parts));
     for (size_t i = PARTS; i-- > 0;) {
         size_t begin, end;
