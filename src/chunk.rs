@@ -65,7 +65,8 @@ pub fn chunk(n: usize, chunks: usize, index: usize) -> Result<Range<usize>, Erro
 ///
 /// The last chunks get what is left over, so that a last unit that is not full is in one of them.
 pub(crate) fn share(units: usize, chunks: usize, index: usize) -> Range<usize> {
-    let (each, more) = (units / chunks, units % chunks);
+    let each = units.checked_div(chunks).unwrap_or(0);
+    let more = units - each * chunks;
     let begin = |index: usize| each * index + index.saturating_sub(chunks - more);
     begin(index)..begin(index + 1)
 }

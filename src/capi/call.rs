@@ -462,8 +462,8 @@ pub(super) unsafe fn fused_step<H: Hyper, I: FusedItem>(
             let raw = tensor.to_raw();
             let own = first..first + raw.n.div_ceil(BLOCK);
             first = own.end;
-            let begin = share.start.clamp(own.start, own.end) - own.start;
-            let end = share.end.clamp(own.start, own.end) - own.start;
+            let begin = share.start.max(own.start) - own.start;
+            let end = share.end.min(own.end).saturating_sub(own.start);
             if begin < end {
                 let range = begin * BLOCK..(end * BLOCK).min(raw.n);
                 // SAFETY: checked above, and the list has not been written to since.
@@ -576,7 +576,7 @@ fn checked_fused<R: Rule>(
     }
     step.expects(state)?;
     let mut all: [Option<Region>; REGIONS] = [const { None }; REGIONS];
-    let mut places = all.chunks_exact_mut(2);
+    let mut places = all.as_chunks_mut::<2>().0.iter_mut();
     let state = state.iter().zip(names::<R>());
     let state = state.filter_map(|(values, name)| Some((values.as_ref()?, (*name)?, true)));
     let [ema, copy] = [(ema, Argument::Ema), (copy, Argument::Copy)]
@@ -585,7 +585,7 @@ fn checked_fused<R: Rule>(
     for (values, name, is_written) in values.into_iter().chain(state).chain(ema).chain(copy) {
         let regions = regions(values, *n, name, is_written)?;
         if let Some(place) = places.next() {
-            place.clone_from_slice(&regions);
+            *place = regions;
         }
     }
     if let Some(last) = all.last_mut() {

@@ -281,7 +281,7 @@ static void refuse_tensor(struct tally *tally, struct world *world, const struct
             variant->rule->put_fused(world->list, i, i == bad_index ? bad : &good);
         }
         static struct world copy;
-        copy = *world;
+        memcpy(&copy, world, sizeof copy);
         const struct world *before = &copy;
         REFUSED_OF(try_step(world, variant, TENSORS), kind, argument, bad_index);
     }
@@ -446,7 +446,8 @@ void fused_errors_tensors(struct tally *tally) {
             struct fused_tensor empty = {.offset = 1, .param = {.format = -1, .reserved = 1}};
             variant->rule->put_fused(world.list, 1, &empty);
             check_context(tally, "%s, the largest offset, and an empty tensor", variant->name);
-            const struct world before = world;
+            struct world before;
+    memcpy(&before, &world, sizeof before);
             CHECK_OK(tally, try_step(&world, variant, 2));
             for (size_t index = 0; index < 3; index++) {
                 CHECK_OK(tally,
@@ -469,7 +470,7 @@ void fused_errors_arguments(struct tally *tally) {
         struct fused_tensor good = good_tensor(world, variant, 0, 3);
         rule->put_fused(world->list, 0, &good);
         static struct world copy;
-        copy = *world;
+        memcpy(&copy, world, sizeof copy);
         const struct world *before = &copy;
         const void *hyper = &world->hyper[0];
         const gradstep_options *options = &world->options[0];
@@ -538,7 +539,7 @@ void fused_errors_arguments(struct tally *tally) {
         for (size_t i = 0; i < LENGTH(rows); i++) {
             check_context(tally, "%s, epilogue %zu", variant->name, i);
             *epilogue = rows[i].epilogue;
-            copy = *world;
+            memcpy(&copy, world, sizeof copy);
             REFUSED(STEP(hyper, options, epilogue, 1, 1, 0, 1, list), rows[i].kind,
                     rows[i].argument);
             REFUSED(STEP(hyper, NULL, epilogue, 1, 1, 0, 0, NULL), rows[i].kind, rows[i].argument);
@@ -559,7 +560,7 @@ void fused_errors_epilogue_default(struct tally *tally) {
     static struct world place, copy;
     struct world *world = &place;
     memset(world, 0x55, sizeof *world);
-    copy = *world;
+    memcpy(&copy, world, sizeof copy);
     const struct world *before = &copy;
     gradstep_epilogue *epilogue = &world->epilogue[0];
     const size_t size = sizeof *epilogue;
@@ -592,7 +593,7 @@ void fused_errors_read_and_write(struct tally *tally) {
     float *numbers = (float *)(void *)world->memory[0][0];
 #define BOTH(values, n, numbers, kind, argument)                                                   \
     do {                                                                                           \
-        copy = *world;                                                                             \
+        memcpy(&copy, world, sizeof copy);                                                         \
         REFUSED(gradstep_values_read(values, n, numbers), kind, argument);                         \
         REFUSED(gradstep_values_write(values, n, numbers), kind, argument);                        \
     } while (0)
@@ -622,7 +623,7 @@ void fused_errors_read_and_write(struct tally *tally) {
             values->exponents = NULL;
             BOTH(values, N, numbers, GRADSTEP_ERROR_NULL, "values");
             values->exponents = values->data;
-            copy = *world;
+            memcpy(&copy, world, sizeof copy);
             REFUSED(gradstep_values_write(values, N, numbers), GRADSTEP_ERROR_OVERLAP, "values");
         } else {
             values->exponents = world->exponents[1][0];
