@@ -145,6 +145,7 @@ impl<R: Rule> Step<R> {
     }
 
     /// The pass itself, over slices that have been checked.
+    #[inline(always)]
     pub(crate) fn run(&self, param: &mut [f32], grad: &[f32], buffers: Buffers<&mut [f32]>) {
         R::Kernel::run(Pass::new(&self.kernel, &self.incoming, param, grad), buffers);
     }

@@ -203,6 +203,7 @@ pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*m
 ///
 /// Its callers leave it where it is and borrow it: it is large enough that to move it would be a
 /// call of `memcpy` on a microcontroller.
+#[inline(always)]
 unsafe fn prepare<H: Hyper>(hyper: *const H, t: u64) -> Result<Step<H::Rule>, Error> {
     // SAFETY: as the caller vouches.
     unsafe { borrow(hyper, Argument::Hyper) }?.to_rule()?.at(t)

@@ -119,7 +119,7 @@ impl Kernel for AdadeltaKernel {
         param - delta * self.lr
     }
 
-    #[inline]
+    #[inline(always)]
     fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         if let [Some(square_avg), Some(acc_delta), _] = buffers {
             pass.run(

@@ -125,7 +125,7 @@ impl Kernel for AdagradKernel {
         param - grad / denom * self.lr
     }
 
-    #[inline]
+    #[inline(always)]
     fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         if let [Some(sum), ..] = buffers {
             pass.run(layout!(AdagradKernel, [sum] => AdagradState { sum }), [sum]);

@@ -212,7 +212,7 @@ impl<const DECOUPLED: bool> Kernel for AdamKernel<DECOUPLED> {
         param - *exp_avg / denom * self.step_size
     }
 
-    #[inline]
+    #[inline(always)]
     fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         match buffers {
             [Some(exp_avg), Some(exp_avg_sq), None] => pass.run(

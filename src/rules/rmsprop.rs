@@ -176,7 +176,7 @@ impl Kernel for RmsPropKernel {
         param - direction * self.step_size
     }
 
-    #[inline]
+    #[inline(always)]
     fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         match buffers {
             [Some(square_avg), None, None] => pass.run(

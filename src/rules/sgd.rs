@@ -150,7 +150,7 @@ impl Kernel for SgdKernel {
         param - direction * self.step_size
     }
 
-    #[inline]
+    #[inline(always)]
     fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
         let [momentum_buffer, ..] = buffers;
         match momentum_buffer {

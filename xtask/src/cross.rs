@@ -104,7 +104,7 @@ fn bare_metal(sh: &Shell, target: &str, root: Option<Instruction>) -> Result<()>
             ensure!(found.is_none(), "{step} can reach {}", found.unwrap_or_default());
         }
         if let Some(root) = root
-            && step != "gradstep_sgd_step"
+            && !step.starts_with("gradstep_sgd_")
         {
             ensure!(linked.code.iter().any(|code| root.is_in(code)), "{step} has no {}", root.name);
             let software = linked.find("sqrtf");
