@@ -182,6 +182,7 @@ enum {
 };
 
 /* Everything that a call can reach, in one piece, so that all of it can be compared. */
+/* Tests are threads of one process: what is static here is one for each. */
 struct world {
     alignas(64) unsigned char memory[TENSORS + 1][VALUES][ROOM];
     unsigned char exponents[TENSORS + 1][VALUES][NARROW];
@@ -280,7 +281,7 @@ static void refuse_tensor(struct tally *tally, struct world *world, const struct
             struct fused_tensor good = good_tensor(world, variant, 1 + i, i);
             variant->rule->put_fused(world->list, i, i == bad_index ? bad : &good);
         }
-        static struct world copy;
+        static _Thread_local struct world copy;
         memcpy(&copy, world, sizeof copy);
         const struct world *before = &copy;
         REFUSED_OF(try_step(world, variant, TENSORS), kind, argument, bad_index);
@@ -358,7 +359,7 @@ static void bad_values(struct tally *tally, struct world *world, const struct va
 }
 
 void fused_errors_values(struct tally *tally) {
-    static struct world world;
+    static _Thread_local struct world world;
     for (const struct variant *variant = variants; variant->name != NULL; variant++) {
         for (size_t which = 0; which < VALUES; which++) {
             for (size_t format = 0; format < FORMATS; format++) {
@@ -372,7 +373,7 @@ void fused_errors_values(struct tally *tally) {
 /* Two of a tensor's values that share a byte, and one that shares one with the list. A gradient that is
  * only read may not share one with what is written, either. */
 void fused_errors_overlaps(struct tally *tally) {
-    static struct world world;
+    static _Thread_local struct world world;
     for (const struct variant *variant = variants; variant->name != NULL; variant++) {
         for (size_t i = 0; i < VALUES * VALUES * FORMATS; i++) {
             size_t a = i % VALUES, b = i / VALUES % VALUES, format = i / VALUES / VALUES;
@@ -419,7 +420,7 @@ void fused_errors_overlaps(struct tally *tally) {
 
 /* n, offset, and what an empty tensor is not asked for. */
 void fused_errors_tensors(struct tally *tally) {
-    static struct world world;
+    static _Thread_local struct world world;
     for (const struct variant *variant = variants; variant->name != NULL; variant++) {
         for (size_t format = 0; format < FORMATS; format++) {
             make_world(&world, variant);
@@ -462,14 +463,14 @@ void fused_errors_tensors(struct tally *tally) {
 
 /* Everything around the tensors. */
 void fused_errors_arguments(struct tally *tally) {
-    static struct world place;
+    static _Thread_local struct world place;
     struct world *world = &place;
     for (const struct variant *variant = variants; variant->name != NULL; variant++) {
         const struct rule *rule = variant->rule;
         make_world(world, variant);
         struct fused_tensor good = good_tensor(world, variant, 0, 3);
         rule->put_fused(world->list, 0, &good);
-        static struct world copy;
+        static _Thread_local struct world copy;
         memcpy(&copy, world, sizeof copy);
         const struct world *before = &copy;
         const void *hyper = &world->hyper[0];
@@ -557,7 +558,7 @@ void fused_errors_arguments(struct tally *tally) {
 }
 
 void fused_errors_epilogue_default(struct tally *tally) {
-    static struct world place, copy;
+    static _Thread_local struct world place, copy;
     struct world *world = &place;
     memset(world, 0x55, sizeof *world);
     memcpy(&copy, world, sizeof copy);
@@ -586,7 +587,7 @@ void fused_errors_epilogue_default(struct tally *tally) {
 
 /* Both functions that know nothing of a rule. */
 void fused_errors_read_and_write(struct tally *tally) {
-    static struct world place, copy;
+    static _Thread_local struct world place, copy;
     struct world *world = &place;
     const struct world *before = &copy;
     gradstep_values *values = &world->values[0];
