@@ -1292,7 +1292,8 @@ int32_t gradstep_adadelta_step_list(const struct gradstep_adadelta *hyper,
  * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
  * otherwise the same arguments, in any order, at the same time or one after the other: together they
  * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
- * tensors, so either all of them succeed or none writes anything.
+ * tensors, so either all of them succeed or none writes anything. Tensors may share a gradient that
+ * is only read; with several threads nothing else.
  *
  * Errors: as gradstep_adadelta_step_list(), and: a format is not defined, or not for its buffer; `offset` is
  * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
@@ -1369,7 +1370,8 @@ int32_t gradstep_adagrad_step_list(const struct gradstep_adagrad *hyper,
  * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
  * otherwise the same arguments, in any order, at the same time or one after the other: together they
  * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
- * tensors, so either all of them succeed or none writes anything.
+ * tensors, so either all of them succeed or none writes anything. Tensors may share a gradient that
+ * is only read; with several threads nothing else.
  *
  * Errors: as gradstep_adagrad_step_list(), and: a format is not defined, or not for its buffer; `offset` is
  * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
@@ -1454,7 +1456,8 @@ int32_t gradstep_adam_step_list(const struct gradstep_adam *hyper,
  * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
  * otherwise the same arguments, in any order, at the same time or one after the other: together they
  * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
- * tensors, so either all of them succeed or none writes anything.
+ * tensors, so either all of them succeed or none writes anything. Tensors may share a gradient that
+ * is only read; with several threads nothing else.
  *
  * Errors: as gradstep_adam_step_list(), and: a format is not defined, or not for its buffer; `offset` is
  * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
@@ -1539,7 +1542,8 @@ int32_t gradstep_adamw_step_list(const struct gradstep_adamw *hyper,
  * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
  * otherwise the same arguments, in any order, at the same time or one after the other: together they
  * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
- * tensors, so either all of them succeed or none writes anything.
+ * tensors, so either all of them succeed or none writes anything. Tensors may share a gradient that
+ * is only read; with several threads nothing else.
  *
  * Errors: as gradstep_adamw_step_list(), and: a format is not defined, or not for its buffer; `offset` is
  * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
@@ -1765,7 +1769,8 @@ int32_t gradstep_rmsprop_step_list(const struct gradstep_rmsprop *hyper,
  * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
  * otherwise the same arguments, in any order, at the same time or one after the other: together they
  * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
- * tensors, so either all of them succeed or none writes anything.
+ * tensors, so either all of them succeed or none writes anything. Tensors may share a gradient that
+ * is only read; with several threads nothing else.
  *
  * Errors: as gradstep_rmsprop_step_list(), and: a format is not defined, or not for its buffer; `offset` is
  * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is
@@ -1844,7 +1849,8 @@ int32_t gradstep_sgd_step_list(const struct gradstep_sgd *hyper,
  * A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
  * otherwise the same arguments, in any order, at the same time or one after the other: together they
  * are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
- * tensors, so either all of them succeed or none writes anything.
+ * tensors, so either all of them succeed or none writes anything. Tensors may share a gradient that
+ * is only read; with several threads nothing else.
  *
  * Errors: as gradstep_sgd_step_list(), and: a format is not defined, or not for its buffer; `offset` is
  * not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is

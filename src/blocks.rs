@@ -9,6 +9,7 @@ use core::iter;
 use pulp::Simd;
 
 use crate::lanes::{Bits, Lanes};
+use crate::minifloat::{FRACTION, MAGNITUDE};
 use crate::values::{Blocks, BlocksMut};
 
 /// How many numbers share an exponent.
@@ -21,14 +22,8 @@ pub(crate) const WORDS: usize = BLOCK / 4;
 /// word, so that registers of any width pack and unpack them without a shuffle.
 type Rows<T> = [[T; WORDS]; 4];
 
-/// The bits of binary32's fraction.
-const FRACTION: u32 = 23;
-
-/// How many of them have no place in a code.
+/// How many bits of binary32's fraction have no place in a code.
 const DROPPED: u32 = 20;
-
-/// All of binary32's bits but the sign.
-const MAGNITUDE: u32 = 0x7fff_ffff;
 
 /// An exponent that blocks of smaller numbers have, too, so that the smallest code is a normal number
 /// of binary32.

@@ -64,7 +64,8 @@
 //! 1. **The caller owns every byte.** No allocation, no state between calls but the cached choice
 //!    of an instruction set, no threads, no locks, no panics; re-entrant.
 //! 2. **One pass.** What must happen around the update, such as unscaling, clamping and weight
-//!    decay, happens in the same pass, in registers, and costs nothing when it is not used.
+//!    decay, happens in the same pass, in registers, and costs nothing when it is not used. What a
+//!    [`FusedStep`] adds happens in tiles that stay in the first-level cache.
 //! 3. **One bit pattern everywhere.** A rule is a fixed sequence of IEEE-754 binary32 operations,
 //!    `+ - * /`, square root, compare and select, each rounded once: no fused multiply-add, no
 //!    reassociation, no approximate reciprocal. The result does not depend on the processor, the

@@ -104,10 +104,10 @@ pub(crate) trait Minifloat: Copy {
 }
 
 /// The bits of binary32's fraction.
-const FRACTION: u32 = 23;
+pub(crate) const FRACTION: u32 = 23;
 
 /// All of binary32's bits but the sign.
-const MAGNITUDE: u32 = 0x7fff_ffff;
+pub(crate) const MAGNITUDE: u32 = 0x7fff_ffff;
 
 /// bfloat16: the upper half of binary32.
 #[derive(Clone, Copy)]

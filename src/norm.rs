@@ -85,7 +85,8 @@ impl Norm {
 
     /// Adds a slice: a tensor's gradient, or a part of it that begins at a multiple of 256 elements.
     pub fn add(&mut self, grad: &[f32]) {
-        self.add_items(grad);
+        dispatch(Sum { norm: self, grad });
+        self.settle();
     }
 
     /// Adds the elements of a gradient in another format, as [`add`](Norm::add) adds those of a slice.
@@ -191,11 +192,6 @@ impl Norm {
         Ok(if coefficient < 1.0 { coefficient } else { 1.0 } / loss_scale)
     }
 
-    fn add_items<X: Item>(&mut self, grad: &[X]) {
-        dispatch(Sum { norm: self, grad });
-        self.settle();
-    }
-
     /// Adds the sum of a block's squares.
     #[inline(always)]
     fn add_sum(&mut self, sum: f64) {
@@ -241,26 +237,13 @@ fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((f64::MAX_EXP - 1 + exponent) as u64) << (f64::MANTISSA_DIGITS - 1))
 }
 
-/// An element of a gradient.
-pub(crate) trait Item: Copy {
-    /// The same number.
-    fn to_f32(self) -> f32;
-}
-
-impl Item for f32 {
-    #[inline(always)]
-    fn to_f32(self) -> f32 {
-        self
-    }
-}
-
 /// A slice to add, waiting for an instruction set.
-struct Sum<'a, X> {
+struct Sum<'a> {
     norm: &'a mut Norm,
-    grad: &'a [X],
+    grad: &'a [f32],
 }
 
-impl<X: Item> WithSimd for Sum<'_, X> {
+impl WithSimd for Sum<'_> {
     type Output = ();
 
     /// Plain code over arrays, which the compiler turns into registers of the instruction set.
@@ -272,7 +255,7 @@ impl<X: Item> WithSimd for Sum<'_, X> {
     }
 }
 
-impl<X: Item> Operation for Sum<'_, X> {
+impl Operation for Sum<'_> {
     #[inline(always)]
     fn with_scalars(self) {
         for block in self.grad.chunks(BLOCK) {
@@ -293,7 +276,7 @@ const LANES: usize = 32;
 
 /// The sum of the squares of up to [`BLOCK`] elements, as if zeros filled it up.
 #[inline(always)]
-fn sum_of_block<X: Item>(block: &[X]) -> f64 {
+fn sum_of_block(block: &[f32]) -> f64 {
     let mut lanes = [0.0; LANES];
     let (rows, rest) = block.as_chunks::<LANES>();
     for row in rows {
@@ -313,9 +296,9 @@ fn sum_of_block<X: Item>(block: &[X]) -> f64 {
 }
 
 #[inline(always)]
-fn add_squares<X: Item>(lanes: &mut [f64; LANES], row: &[X]) {
+fn add_squares(lanes: &mut [f64; LANES], row: &[f32]) {
     for (lane, x) in lanes.iter_mut().zip(row) {
-        let x = f64::from(x.to_f32());
+        let x = f64::from(*x);
         *lane += x * x;
     }
 }
@@ -331,11 +314,11 @@ fn halve<const N: usize, const HALF: usize>(lanes: [f64; N]) -> [f64; HALF] {
 
 /// The same, for a microcontroller: in place, with little code, and with squares of its own.
 #[inline(always)]
-fn soft_sum_of_block<X: Item>(block: &[X]) -> f64 {
+fn soft_sum_of_block(block: &[f32]) -> f64 {
     let mut lanes = [0.0; LANES];
     for row in block.chunks(LANES) {
         for (lane, x) in lanes.iter_mut().zip(row) {
-            *lane += soft_square(x.to_f32());
+            *lane += soft_square(*x);
         }
     }
     let mut half = LANES / 2;

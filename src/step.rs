@@ -144,7 +144,8 @@ impl<R: Rule> Step<R> {
         Ok(())
     }
 
-    /// The pass itself, over slices that have been checked.
+    /// The pass itself, over slices that have been checked. Part of its callers, which have few bytes of
+    /// stack on a microcontroller.
     #[inline(always)]
     pub(crate) fn run(&self, param: &mut [f32], grad: &[f32], buffers: Buffers<&mut [f32]>) {
         R::Kernel::run(Pass::new(&self.kernel, &self.incoming, param, grad), buffers);

@@ -3,18 +3,16 @@
 
 mod common;
 
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gradstep::{
     Adam, AdamState, Argument, Backend, Epilogue, Error, ErrorKind, FusedStep, FusedTensor,
-    Gradient, Norm, Rounding, Rule, Sgd, SgdState, Values, ValuesMut,
+    Gradient, Norm, Rounding, Rule, Sgd, SgdState, ValuesMut,
 };
 use half::{bf16, f16};
 
 use common::{
-    Buffers, Format, Rng, Store, Subject, buffer_names, is_square, random_state, same, same_bits,
-    some_variants,
+    Format, FusedOwned, Rng, Store, Subject, random_state, same, same_bits, some_variants,
 };
 
 /// The backend is the process's, and the tests are its threads.
@@ -30,89 +28,6 @@ fn on_every_backend(mut test: impl FnMut(Backend)) {
     for &backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
         backend.force().unwrap();
         test(backend);
-    }
-}
-
-/// Everything that a fused step touches.
-#[derive(Clone, Debug)]
-struct Owned {
-    n: usize,
-    param: Store,
-    grad: Store,
-    zero: bool,
-    state: Buffers<Store>,
-    ema: Option<Store>,
-    copy: Option<Store>,
-    offset: u64,
-}
-
-impl Owned {
-    /// Formats drawn for each, for numbers from a run's middle.
-    fn random<R: Subject>(rule: &R, n: usize, rng: &mut Rng) -> Self {
-        let wide = |rng: &mut Rng| {
-            let numbers: Vec<f32> = (0..n).map(|_| rng.number()).collect();
-            Store::of(Format::WIDE[rng.below(3)], false, &numbers)
-        };
-        let (param, grad, ema, copy) = (wide(rng), wide(rng), wide(rng), wide(rng));
-        let mut state = random_state(rule, n, rng).into_iter();
-        let state = buffer_names(rule).map(|name| {
-            let numbers = state.next().unwrap();
-            let format = Format::ALL[rng.below(4)];
-            name.map(|name| Store::of(format, is_square(name), &numbers.unwrap()))
-        });
-        Self {
-            n,
-            param,
-            grad,
-            zero: rng.below(2) == 0,
-            state,
-            ema: (rng.below(2) == 0).then_some(ema),
-            copy: (rng.below(2) == 0).then_some(copy),
-            offset: rng.below(5) as u64 * 256,
-        }
-    }
-
-    fn tensor<R: Subject>(&mut self) -> FusedTensor<'_, R> {
-        self.view(Store::values_mut, 0)
-    }
-
-    fn part<R: Subject>(&mut self, range: Range<usize>) -> FusedTensor<'_, R> {
-        self.view(|store| store.part_mut(range.clone()), range.start)
-    }
-
-    fn view<R: Subject>(
-        &mut self,
-        view: impl Fn(&mut Store) -> ValuesMut<'_>,
-        start: usize,
-    ) -> FusedTensor<'_, R> {
-        let Self { n: _, param, grad, zero, state, ema, copy, offset } = self;
-        FusedTensor {
-            param: view(param),
-            grad: match view(grad) {
-                values if *zero => Gradient::Zero(values),
-                ValuesMut::F32(numbers) => Gradient::Keep(Values::F32(numbers)),
-                ValuesMut::Bf16(codes) => Gradient::Keep(Values::Bf16(codes)),
-                ValuesMut::F16(codes) => Gradient::Keep(Values::F16(codes)),
-                _ => unreachable!("a gradient has no blocks"),
-            },
-            state: R::bind(state.each_mut().map(|store| store.as_mut().map(&view))),
-            ema: ema.as_mut().map(&view),
-            copy: copy.as_mut().map(&view),
-            offset: *offset + start as u64,
-        }
-    }
-
-    fn stores(&self) -> impl Iterator<Item = &Store> {
-        let others = [self.ema.as_ref(), self.copy.as_ref()];
-        let state = self.state.iter().map(Option::as_ref);
-        [Some(&self.param), Some(&self.grad)].into_iter().chain(state).chain(others).flatten()
-    }
-
-    #[track_caller]
-    fn assert_same(&self, other: &Self, what: &str) {
-        for (a, b) in self.stores().zip(other.stores()) {
-            assert!(a.same_bits(b), "{what}\n{self:?}\n{other:?}");
-        }
     }
 }
 
@@ -202,7 +117,7 @@ fn numbers(store: &Store, n: usize) -> Vec<f32> {
 }
 
 /// One operation after the other, with roundings of this file.
-fn one_by_one<R: Subject>(rule: &R, t: u64, epilogue: Epilogue, before: &Owned) -> Owned {
+fn one_by_one<R: Subject>(rule: &R, t: u64, epilogue: Epilogue, before: &FusedOwned) -> FusedOwned {
     let mut after = before.clone();
     let n = before.n;
     let mut param = numbers(&before.param, n);
@@ -263,7 +178,7 @@ fn it_is_one_operation_after_the_other() {
     fn test<R: Subject>() {
         let mut rng = Rng(5);
         for (rule, n) in cases::<R>() {
-            let before = Owned::random(&rule, n, &mut rng);
+            let before = FusedOwned::random(&rule, n, &mut rng);
             let epilogue = if rng.below(2) == 0 {
                 EPILOGUE
             } else {
@@ -289,7 +204,7 @@ fn every_backend_and_every_chunking() {
     fn test<R: Subject>(backend: Backend) {
         let mut rng = Rng(6);
         for (rule, n) in cases::<R>() {
-            let before = Owned::random(&rule, n, &mut rng);
+            let before = FusedOwned::random(&rule, n, &mut rng);
             let step = fused(&rule, 2, STOCHASTIC);
             Backend::Scalar.force().unwrap();
             let mut expected = before.clone();
@@ -345,7 +260,7 @@ fn threads_change_no_bit() {
         for (rule, n) in some_variants::<R>().step_by(40).zip([1, 32_769, 100_000, 200_001]) {
             let step = fused(&rule, 2, STOCHASTIC);
             let (before, other) =
-                (Owned::random(&rule, n, &mut rng), Owned::random(&rule, 1000, &mut rng));
+                (FusedOwned::random(&rule, n, &mut rng), FusedOwned::random(&rule, 1000, &mut rng));
             let (mut expected, mut expected_other) = (before.clone(), other.clone());
             step.apply(expected.tensor()).unwrap();
             step.apply(expected_other.tensor()).unwrap();
@@ -583,7 +498,7 @@ fn both_moments_reach_as_far_down() {
 
 #[test]
 fn bad_tensors_are_refused_and_nothing_is_written() {
-    type Change = fn(&mut Owned);
+    type Change = fn(&mut FusedOwned);
     let cases: [(&str, Argument, ErrorKind, Change); 12] = [
         ("param of 8 bits", Argument::Param, ErrorKind::Format, |owned| {
             owned.param = Store::zeros(Format::Eight, false, 100);
@@ -626,7 +541,7 @@ fn bad_tensors_are_refused_and_nothing_is_written() {
     let step = fused(&adam, 1, STOCHASTIC);
     let mut rng = Rng(11);
     for (what, argument, kind, change) in cases {
-        let good = Owned::random(&adam, 100, &mut rng);
+        let good = FusedOwned::random(&adam, 100, &mut rng);
         let mut bad = good.clone();
         change(&mut bad);
         let before = (good.clone(), bad.clone());

@@ -201,7 +201,8 @@ pub unsafe extern "C" fn gradstep_adadelta_step_list(
 /// A thread pool, or `#pragma omp parallel for`, calls it with all `index` from 0 to `chunks` - 1 and
 /// otherwise the same arguments, in any order, at the same time or one after the other: together they
 /// are the step, to the last bit. Without threads `chunks` is 1 and `index` 0. All calls check all
-/// tensors, so either all of them succeed or none writes anything.
+/// tensors, so either all of them succeed or none writes anything. Tensors may share a gradient that
+/// is only read; with several threads nothing else.
 ///
 /// Errors: as gradstep_adadelta_step_list(), and: a format is not defined, or not for its buffer; `offset` is
 /// not a multiple of 256; a field of the epilogue is outside its domain; `chunks` is 0; `index` is

@@ -145,15 +145,15 @@ pub(super) unsafe fn preset<H: Hyper>(hyper: *mut H, preset: i32) -> i32 {
     })())
 }
 
-pub(super) unsafe fn options_default(options: *mut gradstep_options, size: usize) -> i32 {
+/// Fills a struct that begins with its size.
+pub(super) unsafe fn fill<T>(place: *mut T, argument: Argument, size: usize, defaults: T) -> i32 {
     status((|| {
-        usable(options, Argument::Options)?;
-        if size != size_of::<gradstep_options>() {
+        usable(place, argument)?;
+        if size != size_of::<T>() {
             return Err(Error::new(ErrorKind::WrongSize, Argument::Size));
         }
-        let defaults = gradstep_options { size, grad_scale: 1.0, grad_clamp: f64::INFINITY };
         // SAFETY: not null and aligned; that there is room is what the caller vouches for.
-        unsafe { options.write(defaults) };
+        unsafe { place.write(defaults) };
         Ok(())
     })())
 }
@@ -202,7 +202,7 @@ pub(super) unsafe fn init<H: Hyper>(hyper: *const H, n: usize, state: Buffers<*m
 /// The step of these hyperparameters.
 ///
 /// Its callers leave it where it is and borrow it: it is large enough that to move it would be a
-/// call of `memcpy` on a microcontroller.
+/// call of `memcpy` on a microcontroller. Part of them, for a frame of its own would stand on theirs.
 #[inline(always)]
 unsafe fn prepare<H: Hyper>(hyper: *const H, t: u64) -> Result<Step<H::Rule>, Error> {
     // SAFETY: as the caller vouches.
@@ -256,15 +256,8 @@ pub(super) unsafe fn step_list<H: Hyper, I: Item>(
         let step = prepared.as_mut().map_err(|error| *error)?;
         // SAFETY: as the caller vouches.
         unsafe { apply(options, step.incoming_mut()) }?;
-        if count == 0 {
-            return Ok(());
-        }
-        usable(tensors, Argument::Tensors)?;
-        let bytes = bytes::<I>(count, Argument::Count)?;
-        let list = end(tensors, bytes, Argument::Count).map(|end| tensors.addr()..end)?;
-        // SAFETY: not null, aligned, and of a possible length; the rest the caller vouches for.
-        // Nothing below writes to it, as is checked for each tensor.
-        let tensors = unsafe { slice::from_raw_parts(tensors, count) };
+        // SAFETY: as the caller vouches. Nothing below writes to it, as is checked for each tensor.
+        let (tensors, list) = unsafe { borrow_list(count, tensors) }?;
         for (index, tensor) in tensors.iter().enumerate() {
             checked(&tensor.to_raw(), step.expects(), names::<H::Rule>(), list.clone())
                 .map_err(|error| error.of_tensor(index))?;
@@ -275,6 +268,21 @@ pub(super) unsafe fn step_list<H: Hyper, I: Item>(
         }
         Ok(())
     })())
+}
+
+/// A list of tensors, and its addresses.
+unsafe fn borrow_list<'a, I>(
+    count: usize,
+    tensors: *const I,
+) -> Result<(&'a [I], Range<usize>), Error> {
+    if count == 0 {
+        return Ok((&[], 0..0));
+    }
+    usable(tensors, Argument::Tensors)?;
+    let bytes = bytes::<I>(count, Argument::Count)?;
+    let list = end(tensors, bytes, Argument::Count).map(|end| tensors.addr()..end)?;
+    // SAFETY: not null, aligned, and of a possible length; the rest the caller vouches for.
+    Ok((unsafe { slice::from_raw_parts(tensors, count) }, list))
 }
 
 /// The names of a rule's buffers.
@@ -388,22 +396,6 @@ unsafe fn run<R: Rule>(step: &Step<R>, raw: Raw) {
     }
 }
 
-pub(super) unsafe fn epilogue_default(
-    epilogue: *mut gradstep_epilogue,
-    size: usize,
-    defaults: gradstep_epilogue,
-) -> i32 {
-    status((|| {
-        usable(epilogue, Argument::Epilogue)?;
-        if size != defaults.size {
-            return Err(Error::new(ErrorKind::WrongSize, Argument::Size));
-        }
-        // SAFETY: not null and aligned; that there is room is what the caller vouches for.
-        unsafe { epilogue.write(defaults) };
-        Ok(())
-    })())
-}
-
 /// The epilogue, and whether the gradient is to be zeroed.
 unsafe fn to_epilogue(epilogue: *const gradstep_epilogue) -> Result<(Epilogue, bool), Error> {
     if epilogue.is_null() {
@@ -441,10 +433,8 @@ pub(super) unsafe fn fused_step<H: Hyper, I: FusedItem>(
         let (epilogue, zero_grad) = unsafe { to_epilogue(epilogue) }?;
         let step = step.fuse(epilogue)?;
         crate::chunk(0, part.chunks, part.index)?;
-        // SAFETY: as the caller vouches.
-        let Some(tensors) = unsafe { borrow_list(count, tensors) }? else { return Ok(()) };
-        let list = tensors.as_ptr_range();
-        let list = list.start.addr()..list.end.addr();
+        // SAFETY: as the caller vouches. Nothing below writes to it, as is checked for each tensor.
+        let (tensors, list) = unsafe { borrow_list(count, tensors) }?;
 
         let mut blocks = 0_usize;
         for (index, tensor) in tensors.iter().enumerate() {
@@ -473,18 +463,6 @@ pub(super) unsafe fn fused_step<H: Hyper, I: FusedItem>(
         }
         Ok(())
     })())
-}
-
-/// A list of items, if it has some.
-unsafe fn borrow_list<'a, I>(count: usize, items: *const I) -> Result<Option<&'a [I]>, Error> {
-    if count == 0 {
-        return Ok(None);
-    }
-    usable(items, Argument::Tensors)?;
-    let bytes = bytes::<I>(count, Argument::Count)?;
-    end(items, bytes, Argument::Count)?;
-    // SAFETY: not null, aligned, and of a possible length; the rest the caller vouches for.
-    Ok(Some(unsafe { slice::from_raw_parts(items, count) }))
 }
 
 /// The format of some values.

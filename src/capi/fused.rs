@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::mem::size_of;
 
 use super::call;
+use crate::error::Argument;
 use crate::fused::Epilogue;
 use crate::values::block_count;
 
@@ -88,7 +89,7 @@ pub unsafe extern "C" fn gradstep_epilogue_default(
         rounding: GRADSTEP_ROUNDING_STOCHASTIC,
         zero_grad: 0,
     };
-    unsafe { call::epilogue_default(epilogue, size, defaults) }
+    unsafe { call::fill(epilogue, Argument::Epilogue, size, defaults) }
 }
 
 /// How many blocks `n` numbers of 8 bits need.

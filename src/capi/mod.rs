@@ -30,6 +30,7 @@ pub use rmsprop::*;
 pub use sgd::*;
 
 use core::ffi::c_char;
+use core::mem::size_of;
 
 use crate::error::{Argument, ErrorKind};
 use crate::{Amsgrad, Backend, EpsPlacement, Preset};
@@ -218,7 +219,12 @@ pub unsafe extern "C" fn gradstep_options_default(
     options: *mut gradstep_options,
     size: usize,
 ) -> i32 {
-    unsafe { call::options_default(options, size) }
+    let defaults = gradstep_options {
+        size: size_of::<gradstep_options>(),
+        grad_scale: 1.0,
+        grad_clamp: f64::INFINITY,
+    };
+    unsafe { call::fill(options, Argument::Options, size, defaults) }
 }
 
 /// The version of the library that runs, to compare with GRADSTEP_VERSION, that of the header:

@@ -2,12 +2,14 @@
 
 #![allow(dead_code, unused_imports)] // no test needs all of it
 
+mod fused;
 mod numbers;
 mod store;
 mod subject;
 
 use gradstep::{Error, Step, Tensor};
 
+pub use fused::FusedOwned;
 pub use numbers::{Rng, is_square, reached};
 pub use store::{Format, Store};
 pub use subject::{Buffers, Subject, buffer_names};

@@ -7,12 +7,12 @@ use std::ptr;
 use c_tests::Tally;
 use c_tests::told::{Setting, Told};
 use gradstep::capi::*;
-use gradstep::{Backend, Epilogue, FusedTensor, Gradient, Rounding};
+use gradstep::{Backend, Epilogue, Rounding};
 
 #[path = "../../common/mod.rs"]
 mod common;
 
-use common::{Buffers, Format, Rng, Store, Subject, buffer_names, is_square, random_state};
+use common::{Format, FusedOwned, Rng, Store, Subject};
 
 c_tests::c_tests! {
     fused_block_count
@@ -89,69 +89,16 @@ fn told(store: Option<&Store>) -> gradstep_values {
     }
 }
 
-/// A tensor that owns its numbers.
-#[derive(Clone)]
-struct Owned {
-    n: usize,
-    param: Store,
-    grad: Store,
-    state: Buffers<Store>,
-    ema: Option<Store>,
-    copy: Option<Store>,
-    offset: u64,
-}
-
-impl Owned {
-    /// Formats drawn for each, for numbers from a run's middle.
-    fn random<R: Subject>(rule: &R, n: usize, rng: &mut Rng) -> Self {
-        let wide = |rng: &mut Rng| {
-            let numbers: Vec<f32> = (0..n).map(|_| rng.number()).collect();
-            Store::of(Format::WIDE[rng.below(3)], false, &numbers)
-        };
-        let (param, grad, ema, copy) = (wide(rng), wide(rng), wide(rng), wide(rng));
-        let mut state = random_state(rule, n, rng).into_iter();
-        let state = buffer_names(rule).map(|name| {
-            let numbers = state.next().unwrap();
-            let format = Format::ALL[rng.below(4)];
-            name.map(|name| Store::of(format, is_square(name), &numbers.unwrap()))
-        });
-        Self {
-            n,
-            param,
-            grad,
-            state,
-            ema: (rng.below(2) == 0).then_some(ema),
-            copy: (rng.below(2) == 0).then_some(copy),
-            offset: rng.below(5) as u64 * 256,
-        }
-    }
-
-    fn tensor<R: Subject>(&mut self, zero: bool) -> FusedTensor<'_, R> {
-        let Self { n: _, param, grad, state, ema, copy, offset } = self;
-        FusedTensor {
-            param: param.values_mut(),
-            grad: if zero {
-                Gradient::Zero(grad.values_mut())
-            } else {
-                Gradient::Keep(grad.values())
-            },
-            state: R::bind(state.each_mut().map(|store| store.as_mut().map(Store::values_mut))),
-            ema: ema.as_mut().map(Store::values_mut),
-            copy: copy.as_mut().map(Store::values_mut),
-            offset: *offset,
-        }
-    }
-
-    fn told(&self) -> Tensor {
-        Tensor {
-            n: self.n,
-            param: told(Some(&self.param)),
-            grad: told(Some(&self.grad)),
-            state: self.state.each_ref().map(|store| told(store.as_ref())),
-            ema: told(self.ema.as_ref()),
-            copy: told(self.copy.as_ref()),
-            offset: self.offset,
-        }
+/// Where C finds a tensor's stores.
+fn told_tensor(owned: &FusedOwned) -> Tensor {
+    Tensor {
+        n: owned.n,
+        param: told(Some(&owned.param)),
+        grad: told(Some(&owned.grad)),
+        state: owned.state.each_ref().map(|store| told(store.as_ref())),
+        ema: told(owned.ema.as_ref()),
+        copy: told(owned.copy.as_ref()),
+        offset: owned.offset,
     }
 }
 
@@ -180,7 +127,7 @@ fn compare<R: Subject + Told>(tally: *mut Tally, rule: &R, index: usize, rng: &m
     let t = 1 + rng.below(1000) as u64;
 
     let before: Vec<_> = (0..1 + index % 4)
-        .map(|tensor| Owned::random(rule, LENGTHS[(index + 4 * tensor) % LENGTHS.len()], rng))
+        .map(|tensor| FusedOwned::random(rule, LENGTHS[(index + 4 * tensor) % LENGTHS.len()], rng))
         .collect();
     let mut after = before.clone();
     let mut step = rule.at(t).unwrap();
@@ -199,10 +146,11 @@ fn compare<R: Subject + Told>(tally: *mut Tally, rule: &R, index: usize, rng: &m
         }))
         .unwrap();
     for tensor in &mut after {
-        step.apply(tensor.tensor::<R>(zero_grad && epilogue.is_some())).unwrap();
+        tensor.zero = zero_grad && epilogue.is_some();
+        step.apply(tensor.tensor::<R>()).unwrap();
     }
     let [before, after] =
-        [&before, &after].map(|list| list.iter().map(Owned::told).collect::<Vec<_>>());
+        [&before, &after].map(|list| list.iter().map(told_tensor).collect::<Vec<_>>());
     let run = Run {
         rule: name.as_ptr(),
         settings: settings.as_ptr(),
