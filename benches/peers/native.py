@@ -219,7 +219,8 @@ class Library:
             for values in kept:
                 values.zero_()
 
-        return Contestant(cases.GRADSTEP, self._steps(calls, t), reset)
+        # Its state is not in the buffers.
+        return Contestant(cases.GRADSTEP, self._steps(calls, t), reset, lambda: buffers.param)
 
     def whole_step(
         self, rule: Rule, buffers: Buffers, threads: int, loss_scale: float, max_norm: float

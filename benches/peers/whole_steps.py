@@ -67,6 +67,9 @@ def _whole(library, *rest) -> Contestant:
     return library.whole_step(cases.ADAMW, *rest, LOSS_SCALE, MAX_NORM)
 
 
+# PyTorch sums the squares of 40 million numbers in binary32: its norm is off by up to 1.3e-3 of
+# itself, by another share in each step, and so are the steps that it clips.
+INEXACT_NORM = 5e-3
 # Stochastic rounding is another step by intention: its mean is that of the exact one. What a step of
 # AdamW's may differ by is bounded by the learning rate.
 ROUNDED = 1e-1
@@ -74,5 +77,5 @@ ROUNDED = 1e-1
 WHOLE_STEPS = [
     WholeStep(cases.BF16_STATE, _torch_adamw, _state("bf16"), tolerance=ROUNDED),
     WholeStep(cases.EIGHT_BIT_STATE, _torch_adamw, _state("8bit"), tolerance=ROUNDED),
-    WholeStep(cases.WHOLE, _torch_sequence, _whole, loss_scale=LOSS_SCALE),
+    WholeStep(cases.WHOLE, _torch_sequence, _whole, LOSS_SCALE, INEXACT_NORM),
 ]
