@@ -69,8 +69,8 @@
 //! 3. **One bit pattern everywhere.** A rule is a fixed sequence of IEEE-754 binary32 operations,
 //!    `+ - * /`, square root, compare and select, each rounded once: no fused multiply-add, no
 //!    reassociation, no approximate reciprocal. The result does not depend on the processor, the
-//!    length, the alignment, nor on how slices are cut for threads (see [`chunk`]). Which NaN a
-//!    NaN is stays open.
+//!    length, the alignment, nor on how slices are cut for threads (see [`chunk`]). Which NaN of
+//!    binary32 a NaN is stays open; formats of fewer bits have one.
 //! 4. **Scalars once per step, in f64.** Bias corrections and the like come from the step count
 //!    `t`, with no error that accumulates, and are rounded to `f32` once. The first step is 1.
 //! 5. **PyTorch's semantics by default,** other conventions by explicit fields, sources by presets.

@@ -590,21 +590,26 @@ fn values_are_as_many_as_they_say() {
     }
 }
 
-/// Which NaN a processor makes is its own affair; in 8 bits, where it becomes some number, that must be
-/// the same everywhere.
+/// Which NaN a processor makes is its own affair; in a format of fewer bits it must be the same everywhere.
 #[test]
 fn every_nan_has_the_same_code() {
     on_every_backend(|backend| {
-        for is_square in [false, true] {
+        let cases = [
+            (Format::Bf16, false),
+            (Format::F16, false),
+            (Format::Eight, false),
+            (Format::Eight, true),
+        ];
+        for (format, is_square) in cases {
             let of = |nan: u32| {
                 let mut numbers: Vec<f32> = (1..=70).map(|x| x as f32).collect();
                 numbers[20] = f32::from_bits(nan);
                 numbers[67] = f32::from_bits(nan);
-                Store::of(Format::Eight, is_square, &numbers)
+                Store::of(format, is_square, &numbers)
             };
             let expected = of(0x7fc0_0000);
             for nan in [0xffc0_0000, 0x7f80_0001, 0xff80_0001, 0x7fff_ffff, 0xffff_ffff] {
-                assert!(of(nan) == expected, "{nan:#x}, {backend:?}");
+                assert!(of(nan) == expected, "{nan:#x}, {format:?}, {backend:?}");
             }
         }
     });

@@ -385,8 +385,7 @@ fn step<R: Fused>(u: &mut Unstructured<'_>, seen: &mut Seen) -> Result<()> {
     Ok(())
 }
 
-/// Whether the bytes are the same, NaNs being all alike: none is in the memory at first, and what
-/// makes one here makes the same one.
+/// Whether the bytes are the same, NaNs of binary32 being all alike.
 fn same(a: &Memory, b: &Memory) -> bool {
     let words = |memory: &Memory| -> Vec<u32> {
         let words = memory.0.iter().flat_map(|word| [*word as u32, (word >> 32) as u32]);

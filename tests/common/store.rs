@@ -92,18 +92,11 @@ impl Store {
         }
     }
 
-    /// Whether the bits are the same, NaNs being all alike.
+    /// Whether the bits are the same, NaNs of binary32 being all alike.
     pub fn same_bits(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::F32(a), Self::F32(b)) => super::same_bits(a, b),
-            (Self::Bf16(a), Self::Bf16(b)) => same_codes(a, b, 0x7f80),
-            (Self::F16(a), Self::F16(b)) => same_codes(a, b, 0x7c00),
             _ => self == other,
         }
     }
-}
-
-fn same_codes(a: &[u16], b: &[u16], infinity: u16) -> bool {
-    let is_nan = |code: u16| code & 0x7fff > infinity;
-    a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| a == b || is_nan(a) && is_nan(b))
 }
