@@ -9,7 +9,8 @@ use core::iter;
 use pulp::Simd;
 
 use crate::lanes::{Bits, Lanes};
-use crate::minifloat::{FRACTION, MAGNITUDE};
+use crate::minifloat::{FRACTION, MAGNITUDE, fixed_below, float_below};
+use crate::noise::End;
 use crate::values::{Blocks, BlocksMut};
 
 /// How many numbers share an exponent.
@@ -35,7 +36,10 @@ pub(crate) trait Code {
     /// How many exponents there are.
     const EXPONENTS: u32;
 
-    /// The code of a number, to whose bits `rounding` is added before they are cut off.
+    /// The code of the largest number.
+    const LARGEST: u32;
+
+    /// The code of a number, to whose bits `rounding` is added before they are cut off; not of a NaN.
     fn encode<S: Simd>(x: Lanes<S>, rounding: Bits<S>, scale: Scale) -> Bits<S>;
 
     /// The number of a code.
@@ -56,6 +60,12 @@ impl Scale {
         Self { offset: (exponent - C::EXPONENTS) << FRACTION }
     }
 
+    /// The largest number that has a code.
+    #[inline(always)]
+    fn limit<C: Code>(self) -> f32 {
+        f32::from_bits((self.offset + C::LARGEST).min(f32::MAX.to_bits()))
+    }
+
     /// The exponent with which the number with these bits has a code, the largest of its block.
     #[inline(always)]
     fn exponent(largest: u32) -> u8 {
@@ -69,27 +79,19 @@ pub(crate) struct Signed;
 
 impl Code for Signed {
     const EXPONENTS: u32 = 15;
+    const LARGEST: u32 = 0x7f << DROPPED;
 
     #[inline(always)]
     fn encode<S: Simd>(x: Lanes<S>, rounding: Bits<S>, scale: Scale) -> Bits<S> {
-        let magnitude = x.to_bits().and(MAGNITUDE);
-        let least = scale.offset + (1 << FRACTION);
-        // The sum has the spacing of the smallest normal number, and so has the code.
-        let sum = magnitude.to_lanes() + magnitude.splat(least).to_lanes();
-        let small = sum.to_bits().minus(magnitude.splat(1 << FRACTION));
-        let fixed = magnitude.if_below(least, small, magnitude);
+        let fixed = fixed_below(x.to_bits().and(MAGNITUDE), scale.offset + (1 << FRACTION));
         let code = fixed.plus(rounding).minus(fixed.splat(scale.offset));
         let sign = x.to_bits().right(31 - (DROPPED + 7)).and(1 << (DROPPED + 7));
-        code.and(0x7f << DROPPED).or(sign)
+        code.and(Self::LARGEST).or(sign)
     }
 
     #[inline(always)]
     fn decode<S: Simd>(code: Bits<S>, scale: Scale) -> Lanes<S> {
-        let magnitude = code.and(0x7f << DROPPED);
-        let normal = magnitude.plus(code.splat(scale.offset));
-        let least = code.splat(scale.offset + (1 << FRACTION));
-        let small = magnitude.plus(least).to_lanes() - least.to_lanes();
-        let number = magnitude.if_below(1 << FRACTION, small.to_bits(), normal);
+        let number = float_below(code.and(Self::LARGEST), code.splat(scale.offset));
         let sign = code.left(31 - (DROPPED + 7)).and(1 << 31);
         number.or(sign).to_lanes()
     }
@@ -100,20 +102,20 @@ pub(crate) struct Unsigned;
 
 impl Code for Unsigned {
     const EXPONENTS: u32 = 31;
+    const LARGEST: u32 = 0xff << DROPPED;
 
     #[inline(always)]
     fn encode<S: Simd>(x: Lanes<S>, rounding: Bits<S>, scale: Scale) -> Bits<S> {
         let magnitude = x.to_bits().and(MAGNITUDE);
-        let code = magnitude.plus(rounding).minus(rounding.splat(scale.offset));
         // A denominator that became 0 would make its step a huge one.
-        let least = code.splat(1 << DROPPED);
-        let code = code.if_below(1 << DROPPED, least, code);
-        magnitude.if_below(1, magnitude, code).and(0xff << DROPPED)
+        let least = magnitude.splat(scale.offset + (1 << DROPPED));
+        let code = magnitude.plus(rounding).max(least).minus(least.splat(scale.offset));
+        magnitude.if_below(1, magnitude, code).and(Self::LARGEST)
     }
 
     #[inline(always)]
     fn decode<S: Simd>(code: Bits<S>, scale: Scale) -> Lanes<S> {
-        let code = code.and(0xff << DROPPED);
+        let code = code.and(Self::LARGEST);
         code.if_below(1, code, code.plus(code.splat(scale.offset))).to_lanes()
     }
 }
@@ -153,13 +155,13 @@ pub(crate) fn read<C: Code, S: Simd>(simd: S, blocks: Blocks<'_>, numbers: &mut 
     }
 }
 
-/// Writes whole blocks, rounded to the nearest or by random bits, 16 of each word from a shift on.
+/// Writes whole blocks, rounded to the nearest or by random bits, one word for each number.
 #[inline(always)]
 pub(crate) fn write<C: Code, S: Simd>(
     simd: S,
     numbers: &[f32],
     blocks: BlocksMut<'_>,
-    noise: Option<(&[u32], u32)>,
+    noise: Option<(&[u32], End)>,
 ) {
     match noise {
         None => {
@@ -167,18 +169,9 @@ pub(crate) fn write<C: Code, S: Simd>(
             let nothing = iter::repeat(&[[0; WORDS]; 4]);
             write_rounded::<C, S>(simd, numbers, blocks, nothing, |_| half);
         }
-        Some((noise, shift)) => {
+        Some((noise, end)) => {
             let noise = noise.as_chunks::<WORDS>().0.as_chunks::<4>().0.iter();
-            let all = 0xffff << (DROPPED - 16);
-            if shift == 0 {
-                write_rounded::<C, S>(simd, numbers, blocks, noise, |x| {
-                    x.left(DROPPED - 16).and(all)
-                });
-            } else {
-                write_rounded::<C, S>(simd, numbers, blocks, noise, |x| {
-                    x.right(32 - DROPPED).and(all)
-                });
-            }
+            write_rounded::<C, S>(simd, numbers, blocks, noise, |x| end.cut(x, DROPPED));
         }
     }
 }
@@ -197,13 +190,15 @@ fn write_rounded<'a, C: Code, S: Simd>(
     for (((codes, rows), exponent), noise) in blocks {
         *exponent = Scale::exponent(largest(simd, rows));
         let scale = Scale::new::<C>(*exponent);
+        let limit = Lanes::new(simd, simd.splat_f32s(scale.limit::<C>()));
         let words = S::as_mut_simd_u32s(codes).0;
         for ((numbers, noise), row) in rows.iter().zip(noise).zip(0..) {
             let numbers = S::as_simd_f32s(numbers).0;
             let noise = S::as_simd_u32s(noise).0;
             for ((word, number), noise) in words.iter_mut().zip(numbers).zip(noise) {
                 let rounding = rounding(Bits::new(simd, *noise));
-                let number = with_one_nan(Lanes::new(simd, *number));
+                // Each NaN becomes the same number, since processors make different ones.
+                let number = Lanes::new(simd, *number).capped(limit);
                 let code = pack(C::encode(number, rounding, scale), row);
                 *word = if row == 0 { code } else { code.or(Bits::new(simd, *word)) }.register();
             }
@@ -211,25 +206,16 @@ fn write_rounded<'a, C: Code, S: Simd>(
     }
 }
 
-/// Each NaN as the same one, since processors make different ones.
-#[inline(always)]
-fn with_one_nan<S: Simd>(x: Lanes<S>) -> Lanes<S> {
-    let bits = x.to_bits();
-    let nan = bits.splat(f32::NAN.to_bits());
-    bits.and(MAGNITUDE).if_below(f32::INFINITY.to_bits() + 1, bits, nan).to_lanes()
-}
-
 /// The bits of the largest magnitude. Infinities and NaNs have no say, so that they stay alone.
 #[inline(always)]
 fn largest<S: Simd>(simd: S, rows: &Rows<f32>) -> u32 {
-    let none = Bits::new(simd, simd.splat_u32s(0));
-    let mut largest = none;
+    // Without the sign, and so that infinities and NaNs exceed what a word holds, and come last.
+    let offset = Bits::new(simd, simd.splat_u32s(0x0100_0000));
+    let mut largest = offset;
     for numbers in rows {
         for number in S::as_simd_f32s(numbers).0 {
-            let magnitude = Lanes::new(simd, *number).to_bits().and(MAGNITUDE);
-            let finite = magnitude.if_below(f32::INFINITY.to_bits(), magnitude, none);
-            largest = largest.max(finite);
+            largest = largest.max(Lanes::new(simd, *number).to_bits().left(1).plus(offset));
         }
     }
-    largest.largest()
+    largest.minus(offset).right(1).largest()
 }

@@ -13,7 +13,7 @@ use crate::average::Average;
 use crate::blocks::BLOCK;
 use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind, check};
-use crate::noise::{Noise, SPAN};
+use crate::noise::{End, Noise, SPAN};
 use crate::real::Real;
 use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf};
 use crate::step::Step;
@@ -64,7 +64,7 @@ pub enum Rounding {
     /// To one of the two next numbers, each as often as the number is near to it: right on average,
     /// however small the changes.
     ///
-    /// The bits that decide, 16 for each number, are a function of the seed, the step count and the
+    /// The bits that decide, as many as are dropped, are a function of the seed, the step count and the
     /// element's index (see [`FusedTensor::offset`]): the result depends neither on the machine, nor
     /// on chunks and threads, and a run that is repeated has the same bits.
     Stochastic {
@@ -430,7 +430,7 @@ fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
 const PLACE_OF_PARAM: usize = MAX_BUFFERS;
 const PLACE_OF_EMA: usize = MAX_BUFFERS + 1;
 
-/// The random bits of a tile, drawn once something needs them: 16 for each of two places.
+/// The random bits of a tile, drawn once something needs them: a word for each of two places.
 struct Dice {
     noise: Option<Noise>,
     index: u64,
@@ -439,16 +439,17 @@ struct Dice {
 }
 
 impl Dice {
-    /// The bits of a place, and where in each word they are.
+    /// The bits of a place.
     #[inline(always)]
-    fn at(&mut self, place: usize) -> Option<(&[u32], u32)> {
+    fn at(&mut self, place: usize) -> Option<(&[u32], End)> {
         let noise = self.noise?;
-        let (stream, shift) = (place as u64 / 2, place as u32 % 2 * 16);
+        let stream = place as u64 / 2;
+        let end = if place.is_multiple_of(2) { End::Low } else { End::High };
         if self.drawn != Some(stream) {
             self.drawn = Some(stream);
             dispatch(Draw { noise, stream, index: self.index, bits: &mut self.bits });
         }
-        Some((&self.bits, shift))
+        Some((&self.bits, end))
     }
 
     fn advance(&mut self) {

@@ -116,6 +116,22 @@ scalar_operator!(Add, add);
 scalar_operator!(Mul, mul);
 
 impl<S: Simd> Lanes<S> {
+    /// `then` where there is a number, and `otherwise` where there is a NaN.
+    #[inline(always)]
+    pub fn if_number(self, then: Bits<S>, otherwise: Bits<S>) -> Bits<S> {
+        let mask = self.simd.equal_f32s(self.register, self.register);
+        then.with(self.simd.select_u32s(mask, then.register, otherwise.register))
+    }
+
+    /// The lesser of both, and the bound where there is a NaN.
+    #[inline(always)]
+    pub fn capped(self, bound: Self) -> Self {
+        if X86 {
+            return self.with(self.simd.min_f32s(self.register, bound.register));
+        }
+        self.select(self.simd.less_than_f32s(self.register, bound.register), bound)
+    }
+
     /// The bits of the numbers.
     #[inline(always)]
     pub fn to_bits(self) -> Bits<S> {
@@ -193,6 +209,11 @@ impl<S: Simd> Bits<S> {
     #[inline(always)]
     pub fn max(self, other: Self) -> Self {
         self.with(self.simd.max_u32s(self.register, other.register))
+    }
+
+    #[inline(always)]
+    pub fn min(self, other: Self) -> Self {
+        self.with(self.simd.min_u32s(self.register, other.register))
     }
 
     /// `then` where `self` is less than `limit`, both being less than `2^31`, and `otherwise` elsewhere.

@@ -1,89 +1,98 @@
 //! Formats of fewer bits than binary32: how a number is rounded into one, and read back.
 //!
-//! One formula for all of them, without branches, on registers of any width; and in operations that
-//! are exact or rounded once, so that the bits are the same everywhere.
+//! Without branches, on registers of any width; and in operations that are exact or rounded once, so
+//! that the bits are the same everywhere.
 
 use pulp::Simd;
 
 use crate::lanes::{Bits, Lanes};
 
-/// A sign, an exponent and a fraction in fewer bits than binary32 has.
+/// A sign, an exponent and a fraction in 16 bits.
 ///
 /// A code counts up with the magnitude of its number: subnormal numbers first, from 0, then those
-/// of each exponent.
+/// of each exponent. There is one NaN, since processors make different ones.
 pub(crate) trait Minifloat: Copy {
     /// How many bits of binary32's fraction are left out.
     const DROPPED: u32;
 
-    /// The exponent of the smallest normal number, as binary32 writes it.
-    const MIN_EXPONENT: u32;
-
     /// The code of an infinity, and of what is too large. That of the largest number is the one before.
+    #[cfg(all(test, feature = "std"))]
     const INFINITY: u32;
 
-    /// The code of a NaN.
+    /// The code of the NaN.
     const NAN: u32;
 
-    /// The bit of the sign.
-    const SIGN: u32;
-
     /// The nearest number, of two equally near ones the even one.
-    #[inline(always)]
-    fn nearest<S: Simd>(x: Lanes<S>) -> Bits<S> {
-        let magnitude = x.to_bits().and(MAGNITUDE);
-        let even = magnitude.right(Self::DROPPED).and(1);
-        let half = even.plus(even.splat((1 << (Self::DROPPED - 1)) - 1));
-        let normal = Self::cut(magnitude.plus(half));
-        if !Self::HAS_SUBNORMALS {
-            return Self::finish(x, normal);
-        }
-        // The addition rounds: the last bit of this sum is worth as much as the smallest number.
-        let one = even.splat((Self::MIN_EXPONENT + Self::DROPPED) << FRACTION);
-        let small = (magnitude.to_lanes() + one.to_lanes()).to_bits().minus(one);
-        Self::finish(x, magnitude.if_below(Self::MIN_NORMAL, small, normal))
-    }
+    fn nearest<S: Simd>(x: Lanes<S>) -> Bits<S>;
 
     /// One of the two numbers next to `x`, each as often as `x` is near to it, if `noise` is drawn from
-    /// all 16-bit numbers alike.
-    #[inline(always)]
-    fn stochastic<S: Simd>(x: Lanes<S>, noise: Bits<S>) -> Bits<S> {
-        let noise = noise.right(16 - Self::DROPPED);
-        let mut magnitude = x.to_bits().and(MAGNITUDE);
-        if Self::HAS_SUBNORMALS {
-            let least = noise.splat(Self::MIN_NORMAL).to_lanes();
-            let fixed = (magnitude.to_lanes() + least).to_bits().minus(noise.splat(1 << FRACTION));
-            magnitude = magnitude.if_below(Self::MIN_NORMAL, fixed, magnitude);
-        }
-        Self::finish(x, Self::cut(magnitude.plus(noise)))
-    }
+    /// all numbers of [`DROPPED`](Minifloat::DROPPED) bits alike.
+    fn stochastic<S: Simd>(x: Lanes<S>, noise: Bits<S>) -> Bits<S>;
 
     /// The number of a code.
+    fn decode<S: Simd>(code: Bits<S>) -> Lanes<S>;
+}
+
+/// The bits of binary32's fraction.
+pub(crate) const FRACTION: u32 = 23;
+
+/// All of binary32's bits but the sign.
+pub(crate) const MAGNITUDE: u32 = 0x7fff_ffff;
+
+/// What is added before bits are dropped, to round to the nearest number.
+#[inline(always)]
+fn half<S: Simd>(magnitude: Bits<S>, dropped: u32) -> Bits<S> {
+    let even = magnitude.right(dropped).and(1);
+    even.plus(even.splat((1 << (dropped - 1)) - 1))
+}
+
+/// bfloat16: the upper half of binary32.
+#[derive(Clone, Copy)]
+pub(crate) struct Bf16;
+
+impl Bf16 {
+    /// The code of bits that have been rounded: what is too large has become infinite by itself.
+    #[inline(always)]
+    fn finish<S: Simd>(x: Lanes<S>, bits: Bits<S>) -> Bits<S> {
+        x.if_number(bits.right(Self::DROPPED), bits.splat(Self::NAN))
+    }
+}
+
+impl Minifloat for Bf16 {
+    const DROPPED: u32 = 16;
+    #[cfg(all(test, feature = "std"))]
+    const INFINITY: u32 = 0x7f80;
+    const NAN: u32 = 0x7fc0;
+
+    #[inline(always)]
+    fn nearest<S: Simd>(x: Lanes<S>) -> Bits<S> {
+        Self::finish(x, x.to_bits().plus(half(x.to_bits(), Self::DROPPED)))
+    }
+
+    #[inline(always)]
+    fn stochastic<S: Simd>(x: Lanes<S>, noise: Bits<S>) -> Bits<S> {
+        Self::finish(x, x.to_bits().plus(noise))
+    }
+
     #[inline(always)]
     fn decode<S: Simd>(code: Bits<S>) -> Lanes<S> {
-        let magnitude = code.and(!Self::SIGN);
-        let bits = magnitude.left(Self::DROPPED);
-        let offset = bits.splat(Self::MIN_NORMAL - (1 << FRACTION));
-        let mut number = bits.plus(offset);
-        if Self::HAS_SUBNORMALS {
-            let least = bits.splat(Self::MIN_NORMAL);
-            let small = (bits.plus(least).to_lanes() - least.to_lanes()).to_bits();
-            number = bits.if_below(1 << FRACTION, small, number);
-            let nan = bits.splat(f32::NAN.to_bits());
-            let infinity = bits.splat(f32::INFINITY.to_bits());
-            let special = magnitude.if_below(Self::INFINITY + 1, infinity, nan);
-            number = magnitude.if_below(Self::INFINITY, number, special);
-        }
-        number.or(code.and(Self::SIGN).left(Self::SIGN_SHIFT)).to_lanes()
+        code.left(Self::DROPPED).to_lanes()
     }
+}
+
+/// IEEE-754 binary16.
+#[derive(Clone, Copy)]
+pub(crate) struct F16;
+
+impl F16 {
+    /// The exponent of the smallest normal number, as binary32 writes it.
+    const MIN_EXPONENT: u32 = 127 - 14;
 
     /// The bits of the smallest normal number.
     const MIN_NORMAL: u32 = Self::MIN_EXPONENT << FRACTION;
 
-    /// Whether there are numbers that are spaced wider than binary32 spaces those of that size.
-    const HAS_SUBNORMALS: bool = Self::MIN_EXPONENT > 1;
-
-    /// From the place of the sign to that of binary32.
-    const SIGN_SHIFT: u32 = 31 - Self::SIGN.trailing_zeros();
+    const CODE_OF_INFINITY: u32 = 0x7c00;
+    const SIGN: u32 = 0x8000;
 
     /// The code of binary32's bits, cut off.
     #[inline(always)]
@@ -95,42 +104,64 @@ pub(crate) trait Minifloat: Copy {
     /// The code of a magnitude, made that of `x`.
     #[inline(always)]
     fn finish<S: Simd>(x: Lanes<S>, code: Bits<S>) -> Bits<S> {
-        let (bits, magnitude) = (x.to_bits(), x.to_bits().and(MAGNITUDE));
-        let code = code.if_below(Self::INFINITY, code, code.splat(Self::INFINITY));
-        let code = code.or(bits.right(Self::SIGN_SHIFT).and(Self::SIGN));
-        // Each NaN becomes the same one, since processors make different ones.
-        magnitude.if_below(f32::INFINITY.to_bits() + 1, code, code.splat(Self::NAN))
+        let infinity = code.splat(Self::CODE_OF_INFINITY);
+        let code = code.min(infinity).or(x.to_bits().right(16).and(Self::SIGN));
+        x.if_number(code, code.splat(Self::NAN))
     }
 }
 
-/// The bits of binary32's fraction.
-pub(crate) const FRACTION: u32 = 23;
-
-/// All of binary32's bits but the sign.
-pub(crate) const MAGNITUDE: u32 = 0x7fff_ffff;
-
-/// bfloat16: the upper half of binary32.
-#[derive(Clone, Copy)]
-pub(crate) struct Bf16;
-
-impl Minifloat for Bf16 {
-    const DROPPED: u32 = 16;
-    const MIN_EXPONENT: u32 = 1;
-    const INFINITY: u32 = 0x7f80;
-    const NAN: u32 = 0x7fc0;
-    const SIGN: u32 = 0x8000;
-}
-
-/// IEEE-754 binary16.
-#[derive(Clone, Copy)]
-pub(crate) struct F16;
-
 impl Minifloat for F16 {
     const DROPPED: u32 = 13;
-    const MIN_EXPONENT: u32 = 127 - 14;
-    const INFINITY: u32 = 0x7c00;
+    #[cfg(all(test, feature = "std"))]
+    const INFINITY: u32 = Self::CODE_OF_INFINITY;
     const NAN: u32 = 0x7e00;
-    const SIGN: u32 = 0x8000;
+
+    #[inline(always)]
+    fn nearest<S: Simd>(x: Lanes<S>) -> Bits<S> {
+        let magnitude = x.to_bits().and(MAGNITUDE);
+        let normal = Self::cut(magnitude.plus(half(magnitude, Self::DROPPED)));
+        // The addition rounds: the last bit of this sum is worth as much as the smallest number.
+        let one = normal.splat((Self::MIN_EXPONENT + Self::DROPPED) << FRACTION);
+        let small = (magnitude.to_lanes() + one.to_lanes()).to_bits().minus(one);
+        Self::finish(x, magnitude.if_below(Self::MIN_NORMAL, small, normal))
+    }
+
+    #[inline(always)]
+    fn stochastic<S: Simd>(x: Lanes<S>, noise: Bits<S>) -> Bits<S> {
+        let magnitude = x.to_bits().and(MAGNITUDE);
+        let fixed = fixed_below(magnitude, Self::MIN_NORMAL);
+        Self::finish(x, Self::cut(fixed.plus(noise)))
+    }
+
+    #[inline(always)]
+    fn decode<S: Simd>(code: Bits<S>) -> Lanes<S> {
+        let magnitude = code.and(!Self::SIGN);
+        let offset = code.splat(Self::MIN_NORMAL - (1 << FRACTION));
+        let number = float_below(magnitude.left(Self::DROPPED), offset);
+        let nan = code.splat(f32::NAN.to_bits());
+        let infinity = code.splat(f32::INFINITY.to_bits());
+        let special = magnitude.if_below(Self::CODE_OF_INFINITY + 1, infinity, nan);
+        let number = magnitude.if_below(Self::CODE_OF_INFINITY, number, special);
+        number.or(code.and(Self::SIGN).left(16)).to_lanes()
+    }
+}
+
+/// Makes numbers below `least`, a power of two, be spaced as those from there on: the bits count on
+/// downwards, to those of half of `least`, which stand for 0.
+#[inline(always)]
+pub(crate) fn fixed_below<S: Simd>(magnitude: Bits<S>, least: u32) -> Bits<S> {
+    let sum = magnitude.to_lanes() + magnitude.splat(least).to_lanes();
+    // From `least` on this is the lesser one.
+    sum.to_bits().minus(magnitude.splat(1 << FRACTION)).max(magnitude)
+}
+
+/// The inverse, of bits from which those of half of `least` have been taken.
+#[inline(always)]
+pub(crate) fn float_below<S: Simd>(fixed: Bits<S>, half_of_least: Bits<S>) -> Bits<S> {
+    let least = half_of_least.plus(half_of_least.splat(1 << FRACTION));
+    let small = fixed.plus(least).to_lanes() - least.to_lanes();
+    // From `least` on this is the greater one.
+    small.to_bits().min(fixed.plus(half_of_least))
 }
 
 #[cfg(all(test, feature = "std"))]
@@ -183,33 +214,35 @@ mod tests {
     fn check<M: Minifloat>() {
         let numbers = numbers::<M>();
         assert!(numbers.is_sorted());
+        let all = (1 << M::DROPPED) - 1;
         for (code, &number) in numbers.iter().enumerate() {
             let (code, number) = (code as u32, number as f32);
             assert_eq!(nearest::<M>(number), code);
-            for noise in [0, 1, 0x7fff, 0xffff] {
+            for noise in [0, 1, all / 2, all] {
                 assert_eq!(stochastic::<M>(number, noise), code, "{number} has a code");
             }
-            assert_eq!(nearest::<M>(-number), code | M::SIGN);
-            assert_eq!(decode::<M>(code | M::SIGN).to_bits(), (-number).to_bits());
+            assert_eq!(nearest::<M>(-number), code | 0x8000);
+            assert_eq!(decode::<M>(code | 0x8000).to_bits(), (-number).to_bits());
         }
         for x in probes() {
             let (below, up) = search(&numbers, x);
             let (below, above) = (below as u32, below as u32 + 1);
             assert_eq!(nearest::<M>(x), if up { above } else { below }, "{x:e}");
-            let (low, high) = (stochastic::<M>(x, 0), stochastic::<M>(x, 0xffff));
+            let (low, high) = (stochastic::<M>(x, 0), stochastic::<M>(x, all));
             if f64::from(x) <= numbers[M::INFINITY as usize - 1] {
                 let next = decode::<M>(above);
-                let is_next = f64::from(next - x) <= f64::from(next - decode::<M>(below)) / 16384.0;
+                let is_next = f64::from(next - x)
+                    <= f64::from(next - decode::<M>(below)) / f64::from(all >> 1);
                 assert!(low == below || is_next && low == above, "{x:e}");
                 assert!(high == low || high == above, "{x:e}");
             }
         }
         assert_eq!(nearest::<M>(f32::INFINITY), M::INFINITY);
-        assert_eq!(stochastic::<M>(f32::INFINITY, 0xffff), M::INFINITY);
+        assert_eq!(stochastic::<M>(f32::INFINITY, all), M::INFINITY);
         for nan in [0x7f80_0001, 0x7fff_ffff, 0x7fc0_0000, 0xff80_0001, 0xffff_ffff, 0xffc0_0000] {
             let nan = f32::from_bits(nan);
             assert_eq!(nearest::<M>(nan), M::NAN);
-            assert_eq!(stochastic::<M>(nan, 0xffff), M::NAN);
+            assert_eq!(stochastic::<M>(nan, all), M::NAN);
         }
         assert!(decode::<M>(M::NAN).is_nan());
         assert_eq!(decode::<M>(M::INFINITY), f32::INFINITY);
@@ -233,11 +266,11 @@ mod tests {
     #[test]
     fn stochastic_rounding_is_unbiased() {
         fn mean<M: Minifloat>(x: f32) -> f64 {
-            let draws = (0..1 << 16).map(|noise| f64::from(decode::<M>(stochastic::<M>(x, noise))));
-            draws.sum::<f64>() / 65536.0
+            let draws = (0..1 << M::DROPPED).map(|noise| decode::<M>(stochastic::<M>(x, noise)));
+            draws.map(f64::from).sum::<f64>() / f64::from(1 << M::DROPPED)
         }
         fn check<M: Minifloat>(smallest: f64) {
-            let bound = 0.5_f64.powi(M::DROPPED.min(16) as i32 + 1);
+            let bound = 0.5_f64.powi(M::DROPPED as i32 + 1);
             for x in [1.0 + 1.0 / 3.0, 1.9, 3.7e-3, 1.234e-4, 5.1e-5, 0.7] {
                 let step = f64::max(f64::from(x) / f64::from(1 << (23 - M::DROPPED)), smallest);
                 let bias = (mean::<M>(x) - f64::from(x)).abs() / step;

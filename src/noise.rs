@@ -1,5 +1,9 @@
 //! Random bits for stochastic rounding: a function of seed, step and position, and of nothing else.
 
+use pulp::Simd;
+
+use crate::lanes::Bits;
+
 /// The random bits of one step.
 ///
 /// Counter-based: whoever asks for a position gets the same bits, in any order, on any thread, in
@@ -31,6 +35,26 @@ impl Noise {
             x = (x ^ x >> 15).wrapping_add(second).wrapping_mul(0x735a_2d97);
             *bits = x ^ x >> 15;
         }
+    }
+}
+
+/// Which bits of a word round a number. Two numbers share a word: formats drop at most 20 bits, of which
+/// the 4 that then belong to both hardly count.
+#[derive(Clone, Copy)]
+pub(crate) enum End {
+    Low,
+    High,
+}
+
+impl End {
+    /// So many bits of a word.
+    #[inline(always)]
+    pub(crate) fn cut<S: Simd>(self, word: Bits<S>, count: u32) -> Bits<S> {
+        let before = match self {
+            End::Low => 32 - count,
+            End::High => 0,
+        };
+        word.left(before).right(32 - count)
     }
 }
 

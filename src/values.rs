@@ -9,6 +9,7 @@ use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind};
 use crate::lanes::{Bits, Lanes};
 use crate::minifloat::{Bf16, F16, Minifloat};
+use crate::noise::End;
 
 /// Declares [`Values`] and [`ValuesMut`], which differ in what may be done with the slices.
 macro_rules! values {
@@ -292,8 +293,8 @@ fn read<M: Minifloat>(codes: &[u16], numbers: &mut [f32]) {
 pub(crate) struct Write<'a> {
     pub numbers: &'a [f32],
     pub values: ValuesMut<'a>,
-    /// Random bits for stochastic rounding, the upper or the lower half of each: those behind a shift.
-    pub noise: Bits16<'a>,
+    /// For stochastic rounding.
+    pub noise: RandomBits<'a>,
 }
 
 impl Write<'_> {
@@ -314,10 +315,10 @@ impl Write<'_> {
     }
 }
 
-/// Random bits, the half of each that is behind a shift.
-type Bits16<'a> = Option<(&'a [u32], u32)>;
+/// One word for each number, and the end of it that counts.
+type RandomBits<'a> = Option<(&'a [u32], End)>;
 
-struct WriteHalves<'a, M>(&'a [f32], &'a mut [u16], Bits16<'a>, M);
+struct WriteHalves<'a, M>(&'a [f32], &'a mut [u16], RandomBits<'a>, M);
 
 impl<M: Minifloat> WithSimd for WriteHalves<'_, M> {
     type Output = ();
@@ -328,7 +329,7 @@ impl<M: Minifloat> WithSimd for WriteHalves<'_, M> {
     }
 }
 
-struct WriteBlocks<'a, C>(&'a [f32], BlocksMut<'a>, Bits16<'a>, C);
+struct WriteBlocks<'a, C>(&'a [f32], BlocksMut<'a>, RandomBits<'a>, C);
 
 impl<C: Code> WithSimd for WriteBlocks<'_, C> {
     type Output = ();
@@ -354,7 +355,7 @@ macro_rules! on_scalars {
 on_scalars!(ReadHalves<Minifloat>, ReadBlocks<Code>, WriteHalves<Minifloat>, WriteBlocks<Code>);
 
 #[inline(always)]
-fn write<M: Minifloat>(numbers: &[f32], codes: &mut [u16], noise: Option<(&[u32], u32)>) {
+fn write<M: Minifloat>(numbers: &[f32], codes: &mut [u16], noise: RandomBits<'_>) {
     let scalar = Scalar::new();
     let pairs = codes.iter_mut().zip(numbers);
     match noise {
@@ -363,9 +364,9 @@ fn write<M: Minifloat>(numbers: &[f32], codes: &mut [u16], noise: Option<(&[u32]
                 *code = M::nearest(Lanes::new(scalar, *number)).register() as u16;
             }
         }
-        Some((noise, shift)) => {
+        Some((noise, end)) => {
             for ((code, number), noise) in pairs.zip(noise) {
-                let noise = Bits::new(scalar, noise >> shift & 0xffff);
+                let noise = end.cut(Bits::new(scalar, *noise), M::DROPPED);
                 *code = M::stochastic(Lanes::new(scalar, *number), noise).register() as u16;
             }
         }
