@@ -362,7 +362,7 @@ const TILE: usize = if cfg!(any(
     target_arch = "aarch64",
     target_arch = "wasm32",
 )) {
-    SPAN
+    2 * SPAN
 } else {
     BLOCK
 };
@@ -380,42 +380,41 @@ fn plain_step(parts: Parts<'_>, update: Update<'_>) {
 
 /// The pass: one loop for all rules, formats and instruction sets.
 fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
-    let mut param_tile = [0.0; TILE];
-    let mut other_tile = [0.0; TILE];
-    let mut state_tiles = [[0.0; TILE]; MAX_BUFFERS];
-    let mut dice = Dice { noise: after.noise, index: parts.offset, drawn: None, bits: [0; TILE] };
+    let mut tiles = Tiles([[0.0; TILE]; MAX_BUFFERS + 2]);
+    let Tiles([param_tile, other_tile, state_tiles @ ..]) = &mut tiles;
+    let mut dice = Dice { bits: [0; TILE], noise: after.noise, index: parts.offset, drawn: None };
 
     while let Some(len @ 1..) = parts.param.len() {
         let len = len.min(TILE);
         let Parts { mut param, grad, mut state, ema, copy, offset: _ } = parts.take(TILE);
 
         let mut buffers = [const { None }; MAX_BUFFERS];
-        let values = state.iter_mut().zip(&mut state_tiles);
+        let values = state.iter_mut().zip(&mut *state_tiles);
         for ((values, tile), buffer) in values.zip(&mut buffers) {
             *buffer = values.as_mut().map(|values| numbers(values, tile, len));
         }
-        let params = numbers(&mut param, &mut param_tile, len);
+        let params = numbers(&mut param, param_tile, len);
         let grads = match grad.values() {
             Values::F32(slice) => slice,
-            values => read(values, &mut other_tile, len),
+            values => read(values, other_tile, len),
         };
         update(params, grads, buffers);
         if let Some((min, max)) = after.clamp {
             dispatch(Clamp { numbers: params, min, max });
         }
 
-        for (place, (values, tile)) in state.into_iter().zip(&mut state_tiles).enumerate() {
+        for (place, (values, tile)) in state.into_iter().zip(&mut *state_tiles).enumerate() {
             if let Some(values) = values {
                 write(values, tile, len, &mut dice, place);
             }
         }
-        write(param.reborrow(), &mut param_tile, len, &mut dice, PLACE_OF_PARAM);
+        write(param.reborrow(), param_tile, len, &mut dice, PLACE_OF_PARAM);
         if ema.is_some() || copy.is_some() {
-            let params = &*numbers(&mut param, &mut param_tile, len);
+            let params = &*numbers(&mut param, param_tile, len);
             if let Some(mut ema) = ema {
-                let averages = numbers(&mut ema, &mut other_tile, len);
+                let averages = numbers(&mut ema, other_tile, len);
                 dispatch(Follow { averages, params, average: after.ema });
-                write(ema, &mut other_tile, len, &mut dice, PLACE_OF_EMA);
+                write(ema, other_tile, len, &mut dice, PLACE_OF_EMA);
             }
             if let Some(values) = copy {
                 Write { numbers: params, values, noise: None }.run();
@@ -430,12 +429,17 @@ fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
 const PLACE_OF_PARAM: usize = MAX_BUFFERS;
 const PLACE_OF_EMA: usize = MAX_BUFFERS + 1;
 
+/// What has no place elsewhere.
+#[repr(align(64))]
+struct Tiles([[f32; TILE]; MAX_BUFFERS + 2]);
+
 /// The random bits of a tile, drawn once something needs them: a word for each of two places.
+#[repr(C, align(64))]
 struct Dice {
+    bits: [u32; TILE],
     noise: Option<Noise>,
     index: u64,
     drawn: Option<u64>,
-    bits: [u32; TILE],
 }
 
 impl Dice {
@@ -498,8 +502,10 @@ struct Draw<'a> {
 impl Operation for Draw<'_> {
     #[inline(always)]
     fn with_scalars(self) {
-        const { assert!(SPAN.is_multiple_of(TILE)) };
-        self.noise.draw(self.stream, self.index, self.bits);
+        let spans = (self.index..).step_by(SPAN);
+        for (bits, index) in self.bits.chunks_mut(SPAN).zip(spans) {
+            self.noise.draw(self.stream, index, bits);
+        }
     }
 }
 

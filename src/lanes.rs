@@ -123,6 +123,13 @@ impl<S: Simd> Lanes<S> {
         then.with(self.simd.select_u32s(mask, then.register, otherwise.register))
     }
 
+    /// The same, with each NaN replaced by one and the same, since processors make different ones.
+    #[inline(always)]
+    pub fn with_one_nan(self) -> Self {
+        let mask = self.simd.equal_f32s(self.register, self.register);
+        self.select(mask, self.splat(f32::NAN))
+    }
+
     /// The lesser of both, and the bound where there is a NaN.
     #[inline(always)]
     pub fn capped(self, bound: Self) -> Self {

@@ -50,14 +50,6 @@ fn half<S: Simd>(magnitude: Bits<S>, dropped: u32) -> Bits<S> {
 #[derive(Clone, Copy)]
 pub(crate) struct Bf16;
 
-impl Bf16 {
-    /// The code of bits that have been rounded: what is too large has become infinite by itself.
-    #[inline(always)]
-    fn finish<S: Simd>(x: Lanes<S>, bits: Bits<S>) -> Bits<S> {
-        x.if_number(bits.right(Self::DROPPED), bits.splat(Self::NAN))
-    }
-}
-
 impl Minifloat for Bf16 {
     const DROPPED: u32 = 16;
     #[cfg(all(test, feature = "std"))]
@@ -66,12 +58,14 @@ impl Minifloat for Bf16 {
 
     #[inline(always)]
     fn nearest<S: Simd>(x: Lanes<S>) -> Bits<S> {
-        Self::finish(x, x.to_bits().plus(half(x.to_bits(), Self::DROPPED)))
+        // What is too large becomes infinite by itself, and a NaN stays one.
+        let bits = x.with_one_nan().to_bits();
+        bits.plus(half(bits, Self::DROPPED)).right(Self::DROPPED)
     }
 
     #[inline(always)]
     fn stochastic<S: Simd>(x: Lanes<S>, noise: Bits<S>) -> Bits<S> {
-        Self::finish(x, x.to_bits().plus(noise))
+        x.with_one_nan().to_bits().plus(noise).right(Self::DROPPED)
     }
 
     #[inline(always)]
