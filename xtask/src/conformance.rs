@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::board::{self, Board};
 use crate::cross::{WASM, WASM_STD};
+use crate::emulated::{self, Program};
 use crate::linux::{AARCH64, I686, Linux, S390X};
 use crate::suite::{self, Options, RELEASE, Step};
 use crate::tools::{self, Toolchain};
@@ -88,6 +90,9 @@ fn machines() -> Vec<Machine> {
             }),
         ]);
     }
+    if emulated::is_needed() {
+        machines.push(Machine::new("x86-64, an emulated Skylake-X", RELEASE, with_avx512));
+    }
     machines.extend([
         Machine::new("aarch64", AARCH64.target, |sh| linux(sh, &AARCH64, (64, "little"))),
         Machine::new("i686", I686.target, |sh| linux(sh, &I686, (32, "little"))),
@@ -111,8 +116,7 @@ const AS_TESTS: [&str; 2] = ["--profile", "test"];
 
 /// As a Rust program is released; on this processor, or on another one of its kind.
 fn native(sh: &Shell, other: Option<&str>, backends: &[&str]) -> Result<String> {
-    cmd!(sh, "cargo build --release").args(PROGRAM).run()?;
-    let program = target_dir().join("release/conformance");
+    let program = released(sh)?;
     let command = if let Some(cpu) = other {
         tools::need(&[("qemu-x86_64", "qemu-user")])?;
         cmd!(sh, "qemu-x86_64 -cpu {cpu} {program}")
@@ -122,6 +126,21 @@ fn native(sh: &Shell, other: Option<&str>, backends: &[&str]) -> Result<String> 
     let target = cmd!(sh, "rustc --print host-tuple").quiet().read()?;
     let endian = if cfg!(target_endian = "big") { "big" } else { "little" };
     check(command, &target, (usize::BITS, endian), backends)
+}
+
+fn released(sh: &Shell) -> Result<PathBuf> {
+    cmd!(sh, "cargo build --release").args(PROGRAM).run()?;
+    Ok(target_dir().join("release/conformance"))
+}
+
+/// The same program on a processor that has it.
+fn with_avx512(sh: &Shell) -> Result<String> {
+    let program = Program { file: released(sh)?, args: vec![] };
+    let ran = emulated::run(sh, "conformance", &[program])?.remove(0);
+    let target = cmd!(sh, "rustc --print host-tuple").quiet().read()?;
+    compare(&ran.printed, &target, (64, "little"), &emulated::BACKENDS)?;
+    ensure!(ran.succeeded(), "{}, after it had printed\n{}", ran.status, ran.printed);
+    Ok(ran.printed)
 }
 
 fn linux(sh: &Shell, linux: &Linux, words: Words) -> Result<String> {
@@ -168,6 +187,16 @@ type Words = (u32, &'static str);
 
 /// Runs the program, which must print this, and nothing else.
 fn check(program: Cmd<'_>, target: &str, words: Words, backends: &[&str]) -> Result<String> {
+    let ran = program.ignore_status().output()?;
+    eprint!("{}", String::from_utf8_lossy(&ran.stderr));
+    let printed = String::from_utf8(ran.stdout).context("it printed something that is no text")?;
+    compare(&printed, target, words, backends)?;
+    ensure!(ran.status.success(), "{}, after it had printed\n{printed}", ran.status);
+    Ok(printed)
+}
+
+/// Fails unless this was printed, and nothing else.
+fn compare(printed: &str, target: &str, words: Words, backends: &[&str]) -> Result<()> {
     let table = fs::read_to_string(root().join("conformance/expected.txt"))?;
     let table: String = table
         .lines()
@@ -178,10 +207,6 @@ fn check(program: Cmd<'_>, target: &str, words: Words, backends: &[&str]) -> Res
     for backend in backends {
         expected += &format!("{backend}\n{table}");
     }
-    let ran = program.ignore_status().output()?;
-    eprint!("{}", String::from_utf8_lossy(&ran.stderr));
-    let printed = String::from_utf8(ran.stdout).context("it printed something that is no text")?;
     ensure!(printed == expected, "it should have printed\n{expected}but printed\n{printed}");
-    ensure!(ran.status.success(), "{}, after it had printed\n{printed}", ran.status);
-    Ok(printed)
+    Ok(())
 }

@@ -7,7 +7,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::linux::SOME_TESTS;
 use crate::suite::{DEBUG, DEMO, RELEASE, Skip, Step};
-use crate::{clib, header, target_dir, tools};
+use crate::{clib, emulated, header, target_dir, tools};
 
 pub(crate) fn steps() -> Vec<Step> {
     vec![
@@ -38,7 +38,12 @@ pub(crate) fn steps() -> Vec<Step> {
         // It draws, which takes minutes unoptimised; and the steps below need that profile.
         Step::new("tests: demo", |sh| tests(cmd!(sh, "cargo test --profile demo -p mnist")))
             .in_lane(DEMO),
-        Step::new("those tests had every instruction set", instruction_sets).beside_all(),
+        // The first is for some of them alone.
+        if emulated::is_needed() {
+            emulated::step()
+        } else {
+            Step::new("those tests had every instruction set", instruction_sets).beside_all()
+        },
         Step::new("C libraries, and the hello examples", hello).in_lane(RELEASE),
         Step::new("demo: one hash for any number of threads", demo).in_lane(DEMO),
         Step::new("demo: every experiment in small", experiments).in_lane(DEMO),

@@ -9,6 +9,7 @@ mod count;
 mod cross;
 mod digits;
 mod dist;
+mod emulated;
 mod firmware;
 mod fuzz;
 mod header;

@@ -46,7 +46,7 @@ const MODELS: [Model; 11] = [
 const QEMU: &[tools::Tool] = &[("qemu-x86_64", "qemu-user")];
 
 /// The variable that says what to run test programs with.
-const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+pub(crate) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
 /// The bits, on a processor that has only SSE.
 fn without_avx(sh: &Shell) -> Result<()> {
