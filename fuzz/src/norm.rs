@@ -223,9 +223,15 @@ fn values(
     Ok(())
 }
 
-/// A pointer to a number, or null, which stands for one; and what is wrong with the pointer. `None` if
-/// it points elsewhere than to the arena.
-type Number = (*const f64, Wrong, Option<f64>);
+/// A pointer to a number, or null, which stands for the last one; and what is wrong with the pointer.
+type Number = (*const f64, Wrong, f64);
+
+/// The number, once all have been written, perhaps over each other. `None` if the pointer points
+/// elsewhere than to the arena.
+fn value(arena: &Arena, (pointer, _, of_null): &Number) -> Option<f64> {
+    // SAFETY: a number.
+    if pointer.is_null() { Some(*of_null) } else { unsafe { arena.read(*pointer) } }
+}
 
 fn number(
     u: &mut Unstructured<'_>,
@@ -242,21 +248,24 @@ fn number(
             place.cast::<f64>().cast_const()
         }
     };
-    if pointer.is_null() {
-        return Ok((pointer, Wrong::default(), Some(of_null)));
-    }
-    // SAFETY: a number.
-    Ok((pointer, model::usable(pointer, name), unsafe { arena.read(pointer) }))
+    let wrong = if pointer.is_null() { Wrong::default() } else { model::usable(pointer, name) };
+    Ok((pointer, wrong, of_null))
 }
 
 const MAX_NORM: (&str, &[f64], f64) = ("max_norm", &[1.0, 0.0, 0.5, f64::INFINITY], f64::INFINITY);
 const LOSS_SCALE: (&str, &[f64], f64) = ("loss_scale", &[65536.0, 1.0, 1024.0, 0.1], 1.0);
 
 /// What is wrong with a number in the arena, if that is where it is.
-fn wrong_number((_, wrong, value): &Number, holds: bool, error: i32, name: &str) -> Wrong {
+fn wrong_number(
+    (_, wrong, _): &Number,
+    value: Option<f64>,
+    holds: impl Fn(f64) -> bool,
+    error: i32,
+    name: &str,
+) -> Wrong {
     let mut wrong = wrong.clone();
-    if wrong.is_nothing() && value.is_some() {
-        wrong.unless(holds, error, name);
+    if let (Some(value), true) = (value, wrong.is_nothing()) {
+        wrong.unless(holds(value), error, name);
     }
     wrong
 }
@@ -281,18 +290,13 @@ fn clip(
     let loss_scale = number(u, places, arena, LOSS_SCALE)?;
     let factor: *mut f64 = places.pointer(u, size_of::<f64>(), align_of::<f64>())?.cast();
 
-    let values = (read(arena, norm), max_norm.2, loss_scale.2);
+    let values = (read(arena, norm), value(arena, &max_norm), value(arena, &loss_scale));
     let mut wrong = model::usable(norm, "norm");
     let norm_is_there = wrong.is_nothing();
     wrong.extend(model::usable(factor, "factor"));
-    let [max, scale] = [max_norm.2.unwrap_or(0.0), loss_scale.2.unwrap_or(0.0)];
-    wrong.extend(wrong_number(&max_norm, is_bound(max), GRADSTEP_ERROR_NOT_A_BOUND, "max_norm"));
-    wrong.extend(wrong_number(
-        &loss_scale,
-        is_normal(scale),
-        GRADSTEP_ERROR_NOT_NORMAL,
-        "loss_scale",
-    ));
+    let (not_a_bound, not_normal) = (GRADSTEP_ERROR_NOT_A_BOUND, GRADSTEP_ERROR_NOT_NORMAL);
+    wrong.extend(wrong_number(&max_norm, values.1, is_bound, not_a_bound, "max_norm"));
+    wrong.extend(wrong_number(&loss_scale, values.2, is_normal, not_normal, "loss_scale"));
     if let (Some(read), true) = (values.0, norm_is_there) {
         wrong.unless(read.is_finite(), GRADSTEP_ERROR_GRAD_NOT_FINITE, "norm");
     }
@@ -438,7 +442,7 @@ fn advance(
 
     // SAFETY: numbers.
     let fields = unsafe { arena.read(scale) };
-    let values = (fields, read(arena, norm), max_norm.2);
+    let values = (fields, read(arena, norm), value(arena, &max_norm));
     let written = [
         arena.range(scale, SCALE_SIZE),
         arena.range(factor, size_of::<f64>()),
@@ -451,8 +455,8 @@ fn advance(
     wrong.extend(model::usable(norm, "norm"));
     wrong.extend(model::usable(factor, "factor"));
     wrong.extend(model::usable(take, "take"));
-    let max = max_norm.2.unwrap_or(0.0);
-    wrong.extend(wrong_number(&max_norm, is_bound(max), GRADSTEP_ERROR_NOT_A_BOUND, "max_norm"));
+    let not_a_bound = GRADSTEP_ERROR_NOT_A_BOUND;
+    wrong.extend(wrong_number(&max_norm, values.2, is_bound, not_a_bound, "max_norm"));
     let all_vouched = vouched(arena, scale)
         && vouched(arena, norm)
         && vouched(arena, max_norm.0)
