@@ -269,10 +269,13 @@ impl<R: Rule> FusedStep<R> {
     /// The pass itself, over a tensor that has been checked.
     pub(crate) fn run(&self, parts: Parts<'_>) {
         let update: Update<'_> = &|param, grad, state| self.step.run(param, grad, state);
-        if parts.is_plain() && self.after.clamp.is_none() {
+        let are_f32 = parts.are_f32();
+        if are_f32 && parts.end_there() && self.after.clamp.is_none() {
             plain_step(parts, update);
+        } else if are_f32 && TILE > BLOCK {
+            tiles::<0>(&self.after, parts, update);
         } else {
-            tiles(&self.after, parts, update);
+            tiles::<TILE>(&self.after, parts, update);
         }
     }
 }
@@ -295,14 +298,18 @@ impl<'a, R: Rule> From<FusedTensor<'a, R>> for Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// Whether all numbers are binary32, and there is nothing to do after the update.
-    fn is_plain(&self) -> bool {
+    /// Whether all numbers that are computed with are binary32, where they are.
+    fn are_f32(&self) -> bool {
         let is_f32 = |values: &ValuesMut<'_>| matches!(values, ValuesMut::F32(_));
         is_f32(&self.param)
-            && matches!(self.grad, Gradient::Keep(Values::F32(_)))
+            && matches!(self.grad.values(), Values::F32(_))
             && self.state.iter().flatten().all(is_f32)
-            && self.ema.is_none()
-            && self.copy.is_none()
+            && self.ema.as_ref().is_none_or(is_f32)
+    }
+
+    /// Whether there is nothing to do after the update.
+    fn end_there(&self) -> bool {
+        matches!(self.grad, Gradient::Keep(_)) && self.ema.is_none() && self.copy.is_none()
     }
 
     /// Cuts off the first `n` elements, a multiple of [`SPAN`].
@@ -378,11 +385,12 @@ fn plain_step(parts: Parts<'_>, update: Update<'_>) {
     }
 }
 
-/// The pass: one loop for all rules, formats and instruction sets.
-fn tiles(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
-    let mut tiles = Tiles([[0.0; TILE]; MAX_BUFFERS + 2]);
+/// The pass: one loop for all rules, formats and instruction sets. `LEN` is 0 if nothing needs a tile,
+/// which would have to be filled with zeros first, or [`TILE`].
+fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
+    let mut tiles = Tiles([[0.0; LEN]; MAX_BUFFERS + 2]);
     let Tiles([param_tile, other_tile, state_tiles @ ..]) = &mut tiles;
-    let mut dice = Dice { bits: [0; TILE], noise: after.noise, index: parts.offset, drawn: None };
+    let mut dice = Dice { bits: [0; LEN], noise: after.noise, index: parts.offset, drawn: None };
 
     while let Some(len @ 1..) = parts.param.len() {
         let len = len.min(TILE);
@@ -431,18 +439,18 @@ const PLACE_OF_EMA: usize = MAX_BUFFERS + 1;
 
 /// What has no place elsewhere.
 #[repr(align(64))]
-struct Tiles([[f32; TILE]; MAX_BUFFERS + 2]);
+struct Tiles<const LEN: usize>([[f32; LEN]; MAX_BUFFERS + 2]);
 
 /// The random bits of a tile, drawn once something needs them: a word for each of two places.
 #[repr(C, align(64))]
-struct Dice {
-    bits: [u32; TILE],
+struct Dice<const LEN: usize> {
+    bits: [u32; LEN],
     noise: Option<Noise>,
     index: u64,
     drawn: Option<u64>,
 }
 
-impl Dice {
+impl<const LEN: usize> Dice<LEN> {
     /// The bits of a place.
     #[inline(always)]
     fn at(&mut self, place: usize) -> Option<(&[u32], End)> {
@@ -463,11 +471,7 @@ impl Dice {
 }
 
 /// The numbers of a tile: in place, or read into the tile.
-fn numbers<'a>(
-    values: &'a mut ValuesMut<'_>,
-    tile: &'a mut [f32; TILE],
-    len: usize,
-) -> &'a mut [f32] {
+fn numbers<'a>(values: &'a mut ValuesMut<'_>, tile: &'a mut [f32], len: usize) -> &'a mut [f32] {
     match values {
         ValuesMut::F32(slice) => slice,
         values => {
@@ -477,13 +481,19 @@ fn numbers<'a>(
     }
 }
 
-fn read<'a>(values: Values<'_>, tile: &'a mut [f32; TILE], len: usize) -> &'a [f32] {
+fn read<'a>(values: Values<'_>, tile: &'a mut [f32], len: usize) -> &'a [f32] {
     Read { values, numbers: tile }.run();
     tile.get(..len).unwrap_or_default()
 }
 
 /// Writes back what was read into a tile.
-fn write(values: ValuesMut<'_>, tile: &mut [f32; TILE], len: usize, dice: &mut Dice, place: usize) {
+fn write<const LEN: usize>(
+    values: ValuesMut<'_>,
+    tile: &mut [f32],
+    len: usize,
+    dice: &mut Dice<LEN>,
+    place: usize,
+) {
     if !matches!(values, ValuesMut::F32(_)) {
         // A block that is not full is one with zeros, which have no say in its exponent.
         tile.get_mut(len..).unwrap_or_default().fill(0.0);
@@ -496,7 +506,7 @@ struct Draw<'a> {
     noise: Noise,
     stream: u64,
     index: u64,
-    bits: &'a mut [u32; TILE],
+    bits: &'a mut [u32],
 }
 
 impl Operation for Draw<'_> {
