@@ -512,10 +512,13 @@ struct Draw<'a> {
 impl Operation for Draw<'_> {
     #[inline(always)]
     fn with_scalars(self) {
-        let spans = (self.index..).step_by(SPAN);
-        for (bits, index) in self.bits.chunks_mut(SPAN).zip(spans) {
+        let (spans, rest) = self.bits.as_chunks_mut::<SPAN>();
+        let mut index = self.index;
+        for bits in spans {
             self.noise.draw(self.stream, index, bits);
+            index = index.wrapping_add(SPAN as u64);
         }
+        self.noise.draw(self.stream, index, rest);
     }
 }
 

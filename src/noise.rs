@@ -29,8 +29,9 @@ impl Noise {
         let key = mix(self.key.wrapping_add(span.wrapping_mul(ODD)));
         let (first, second) = (key as u32, (key >> 32) as u32);
         let position = (index % SPAN as u64) as u32;
-        for (bits, position) in bits.iter_mut().zip(position..SPAN as u32) {
-            let mut x = first.wrapping_add(position.wrapping_mul(ODD as u32));
+        let first = first.wrapping_add(position.wrapping_mul(ODD as u32));
+        for (bits, after) in bits.iter_mut().zip(0_u32..) {
+            let mut x = first.wrapping_add(after.wrapping_mul(ODD as u32));
             x = (x ^ x >> 16).wrapping_mul(0x21f0_aaad);
             x = (x ^ x >> 15).wrapping_add(second).wrapping_mul(0x735a_2d97);
             *bits = x ^ x >> 15;
