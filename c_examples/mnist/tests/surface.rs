@@ -198,11 +198,10 @@ fn state_in_fewer_bits_arrives() {
             let arrivals =
                 [State::F32, State::Bf16, State::Bits8].map(|state| arrival(course, &walk(state)));
             println!("{:<10} {:<8} {arrivals:?}", course.key, optimizer.key());
-            for arrival in &arrivals[1..] {
-                match (arrival, arrivals[0]) {
-                    (Some(bits), Some(f32)) => assert!(bits * 5 <= f32 * 6, "{arrivals:?}"),
-                    (bits, f32) => assert_eq!(*bits, f32, "{arrivals:?}"),
-                }
+            // Where binary32 does not arrive, chance may.
+            if let Some(f32) = arrivals[0] {
+                let late = |bits: &Option<usize>| bits.is_none_or(|bits| bits * 5 > f32 * 6);
+                assert!(!arrivals[1..].iter().any(late), "{arrivals:?}");
             }
         }
     }
