@@ -19,7 +19,7 @@ pub(crate) fn steps() -> Vec<Step> {
         // What differs is how instruction sets are found, and one root.
         Step::new("tests: gradstep without std", |sh| {
             let test = cmd!(sh, "cargo test -p gradstep --no-default-features --features capi");
-            tests(test.arg("--lib").args(tools::named(SOME_TESTS)).env("GRADSTEP_EVERY", "5"))
+            tests(test.arg("--lib").args(tools::named(SOME_TESTS)).env("GRADSTEP_EVERY", "11"))
         })
         .in_lane(DEBUG),
         Step::new("tests: every root of soft floats, and many quotients", |sh| {

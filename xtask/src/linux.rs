@@ -67,7 +67,7 @@ impl Linux {
             .arg("--no-fail-fast")
             .env(tools::cargo_target(self.target, "RUNNER"), self.runner().join(" "))
             .env(REQUIRE_BACKENDS, self.backends().join(","))
-            .env("GRADSTEP_EVERY", "7")
+            .env("GRADSTEP_EVERY", "13")
             .run()?)
     }
 

@@ -55,7 +55,7 @@ fn without_avx(sh: &Shell) -> Result<()> {
         .args(tools::named(SOME_TESTS))
         .env(RUNNER, "qemu-x86_64 -cpu Nehalem")
         .env(REQUIRE_BACKENDS, "scalar")
-        .env("GRADSTEP_EVERY", "9")
+        .env("GRADSTEP_EVERY", "17")
         .run()?)
 }
 
