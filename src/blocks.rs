@@ -10,7 +10,7 @@ use pulp::Simd;
 
 use crate::lanes::{Bits, Lanes};
 use crate::minifloat::{FRACTION, MAGNITUDE, fixed_below, float_below};
-use crate::noise::End;
+use crate::noise::RandomBits;
 use crate::values::{Blocks, BlocksMut};
 
 /// How many numbers share an exponent.
@@ -161,7 +161,7 @@ pub(crate) fn write<C: Code, S: Simd>(
     simd: S,
     numbers: &[f32],
     blocks: BlocksMut<'_>,
-    noise: Option<(&[u32], End)>,
+    noise: RandomBits<'_>,
 ) {
     match noise {
         None => {

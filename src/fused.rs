@@ -13,7 +13,7 @@ use crate::average::Average;
 use crate::blocks::BLOCK;
 use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind, check};
-use crate::noise::{End, Noise, SPAN};
+use crate::noise::{End, Noise, RandomBits, SPAN};
 use crate::real::Real;
 use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf};
 use crate::step::Step;
@@ -314,10 +314,15 @@ impl Parts<'_> {
 
     /// Cuts off the first `n` elements, a multiple of [`SPAN`].
     pub(crate) fn take(&mut self, n: usize) -> Self {
+        // A loop, since `array::map` is not inlined here.
+        let mut state = [const { None }; MAX_BUFFERS];
+        for (head, values) in state.iter_mut().zip(&mut self.state) {
+            *head = values.as_mut().map(|values| values.take(n));
+        }
         let head = Self {
             param: self.param.take(n),
             grad: self.grad.take(n),
-            state: self.state.each_mut().map(|values| values.as_mut().map(|values| values.take(n))),
+            state,
             ema: self.ema.as_mut().map(|values| values.take(n)),
             copy: self.copy.as_mut().map(|values| values.take(n)),
             offset: self.offset,
@@ -388,13 +393,14 @@ fn plain_step(parts: Parts<'_>, update: Update<'_>) {
 /// The pass: one loop for all rules, formats and instruction sets. `LEN` is 0 if nothing needs a tile,
 /// which would have to be filled with zeros first, or [`TILE`].
 fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
-    let mut tiles = Tiles([[0.0; LEN]; MAX_BUFFERS + 2]);
-    let Tiles([param_tile, other_tile, state_tiles @ ..]) = &mut tiles;
-    let mut dice = Dice { bits: [0; LEN], noise: after.noise, index: parts.offset, drawn: None };
+    let mut tiles = Tiles { numbers: [[0.0; LEN]; MAX_BUFFERS + 2], bits: [0; LEN] };
+    let Tiles { numbers: [param_tile, other_tile, state_tiles @ ..], bits } = &mut tiles;
 
     while let Some(len @ 1..) = parts.param.len() {
         let len = len.min(TILE);
-        let Parts { mut param, grad, mut state, ema, copy, offset: _ } = parts.take(TILE);
+        let Parts { mut param, grad, mut state, ema, copy, offset: index } = parts.take(TILE);
+        let bits = bits.get_mut(..len.next_multiple_of(BLOCK)).unwrap_or_default();
+        let mut dice = Dice { noise: after.noise, index, drawn: None, bits };
 
         let mut buffers = [const { None }; MAX_BUFFERS];
         let values = state.iter_mut().zip(&mut *state_tiles);
@@ -429,7 +435,6 @@ fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'
             }
         }
         grad.zero();
-        dice.advance();
     }
 }
 
@@ -437,36 +442,33 @@ fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'
 const PLACE_OF_PARAM: usize = MAX_BUFFERS;
 const PLACE_OF_EMA: usize = MAX_BUFFERS + 1;
 
-/// What has no place elsewhere.
-#[repr(align(64))]
-struct Tiles<const LEN: usize>([[f32; LEN]; MAX_BUFFERS + 2]);
+/// What has no place elsewhere, in cache lines of its own where there is room for that.
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
+struct Tiles<const LEN: usize> {
+    numbers: [[f32; LEN]; MAX_BUFFERS + 2],
+    bits: [u32; LEN],
+}
 
 /// The random bits of a tile, drawn once something needs them: a word for each of two places.
-#[repr(C, align(64))]
-struct Dice<const LEN: usize> {
-    bits: [u32; LEN],
+struct Dice<'a> {
     noise: Option<Noise>,
     index: u64,
     drawn: Option<u64>,
+    bits: &'a mut [u32],
 }
 
-impl<const LEN: usize> Dice<LEN> {
+impl Dice<'_> {
     /// The bits of a place.
     #[inline(always)]
-    fn at(&mut self, place: usize) -> Option<(&[u32], End)> {
+    fn at(&mut self, place: usize) -> RandomBits<'_> {
         let noise = self.noise?;
         let stream = place as u64 / 2;
         let end = if place.is_multiple_of(2) { End::Low } else { End::High };
         if self.drawn != Some(stream) {
             self.drawn = Some(stream);
-            dispatch(Draw { noise, stream, index: self.index, bits: &mut self.bits });
+            dispatch(Draw { noise, stream, index: self.index, bits: self.bits });
         }
-        Some((&self.bits, end))
-    }
-
-    fn advance(&mut self) {
-        self.index = self.index.wrapping_add(TILE as u64);
-        self.drawn = None;
+        Some((self.bits, end))
     }
 }
 
@@ -487,13 +489,7 @@ fn read<'a>(values: Values<'_>, tile: &'a mut [f32], len: usize) -> &'a [f32] {
 }
 
 /// Writes back what was read into a tile.
-fn write<const LEN: usize>(
-    values: ValuesMut<'_>,
-    tile: &mut [f32],
-    len: usize,
-    dice: &mut Dice<LEN>,
-    place: usize,
-) {
+fn write(values: ValuesMut<'_>, tile: &mut [f32], len: usize, dice: &mut Dice<'_>, place: usize) {
     if !matches!(values, ValuesMut::F32(_)) {
         // A block that is not full is one with zeros, which have no say in its exponent.
         tile.get_mut(len..).unwrap_or_default().fill(0.0);
@@ -512,6 +508,7 @@ struct Draw<'a> {
 impl Operation for Draw<'_> {
     #[inline(always)]
     fn with_scalars(self) {
+        const { assert!(SPAN.is_multiple_of(TILE) || TILE.is_multiple_of(SPAN)) };
         let (spans, rest) = self.bits.as_chunks_mut::<SPAN>();
         let mut index = self.index;
         for bits in spans {

@@ -126,8 +126,8 @@ impl<S: Simd> Lanes<S> {
     /// The same, with each NaN replaced by one and the same, since processors make different ones.
     #[inline(always)]
     pub fn with_one_nan(self) -> Self {
-        let mask = self.simd.equal_f32s(self.register, self.register);
-        self.select(mask, self.splat(f32::NAN))
+        let bits = self.to_bits();
+        self.if_number(bits, bits.splat(f32::NAN.to_bits())).to_lanes()
     }
 
     /// The lesser of both, and the bound where there is a NaN.

@@ -16,7 +16,6 @@ pub(crate) trait Minifloat: Copy {
     const DROPPED: u32;
 
     /// The code of an infinity, and of what is too large. That of the largest number is the one before.
-    #[cfg(all(test, feature = "std"))]
     const INFINITY: u32;
 
     /// The code of the NaN.
@@ -52,7 +51,6 @@ pub(crate) struct Bf16;
 
 impl Minifloat for Bf16 {
     const DROPPED: u32 = 16;
-    #[cfg(all(test, feature = "std"))]
     const INFINITY: u32 = 0x7f80;
     const NAN: u32 = 0x7fc0;
 
@@ -85,7 +83,6 @@ impl F16 {
     /// The bits of the smallest normal number.
     const MIN_NORMAL: u32 = Self::MIN_EXPONENT << FRACTION;
 
-    const CODE_OF_INFINITY: u32 = 0x7c00;
     const SIGN: u32 = 0x8000;
 
     /// The code of binary32's bits, cut off.
@@ -98,7 +95,7 @@ impl F16 {
     /// The code of a magnitude, made that of `x`.
     #[inline(always)]
     fn finish<S: Simd>(x: Lanes<S>, code: Bits<S>) -> Bits<S> {
-        let infinity = code.splat(Self::CODE_OF_INFINITY);
+        let infinity = code.splat(Self::INFINITY);
         let code = code.min(infinity).or(x.to_bits().right(16).and(Self::SIGN));
         x.if_number(code, code.splat(Self::NAN))
     }
@@ -106,8 +103,7 @@ impl F16 {
 
 impl Minifloat for F16 {
     const DROPPED: u32 = 13;
-    #[cfg(all(test, feature = "std"))]
-    const INFINITY: u32 = Self::CODE_OF_INFINITY;
+    const INFINITY: u32 = 0x7c00;
     const NAN: u32 = 0x7e00;
 
     #[inline(always)]
@@ -134,8 +130,8 @@ impl Minifloat for F16 {
         let number = float_below(magnitude.left(Self::DROPPED), offset);
         let nan = code.splat(f32::NAN.to_bits());
         let infinity = code.splat(f32::INFINITY.to_bits());
-        let special = magnitude.if_below(Self::CODE_OF_INFINITY + 1, infinity, nan);
-        let number = magnitude.if_below(Self::CODE_OF_INFINITY, number, special);
+        let special = magnitude.if_below(Self::INFINITY + 1, infinity, nan);
+        let number = magnitude.if_below(Self::INFINITY, number, special);
         number.or(code.and(Self::SIGN).left(16)).to_lanes()
     }
 }

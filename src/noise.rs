@@ -39,8 +39,11 @@ impl Noise {
     }
 }
 
-/// Which bits of a word round a number. Two numbers share a word: formats drop at most 20 bits, of which
-/// the 4 that then belong to both hardly count.
+/// For stochastic rounding: one word for each number, and the end of it that counts.
+pub(crate) type RandomBits<'a> = Option<(&'a [u32], End)>;
+
+/// Which bits of a word round a number. Two numbers share a word. Formats drop at most 20 bits; the 8 that
+/// then belong to both are the last ones of the upper end, which decide once in 4096 times.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
     Low,

@@ -9,7 +9,7 @@ use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind};
 use crate::lanes::{Bits, Lanes};
 use crate::minifloat::{Bf16, F16, Minifloat};
-use crate::noise::End;
+use crate::noise::RandomBits;
 
 /// Declares [`Values`] and [`ValuesMut`], which differ in what may be done with the slices.
 macro_rules! values {
@@ -293,7 +293,6 @@ fn read<M: Minifloat>(codes: &[u16], numbers: &mut [f32]) {
 pub(crate) struct Write<'a> {
     pub numbers: &'a [f32],
     pub values: ValuesMut<'a>,
-    /// For stochastic rounding.
     pub noise: RandomBits<'a>,
 }
 
@@ -314,9 +313,6 @@ impl Write<'_> {
         }
     }
 }
-
-/// One word for each number, and the end of it that counts.
-type RandomBits<'a> = Option<(&'a [u32], End)>;
 
 struct WriteHalves<'a, M>(&'a [f32], &'a mut [u16], RandomBits<'a>, M);
 
