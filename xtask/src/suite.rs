@@ -215,7 +215,19 @@ pub(crate) fn run_one(sh: &Shell, steps: Vec<Step>, name: &str, says: &Path) -> 
         Outcome::Skipped(reason) => format!("skipped\n{reason}"),
         Outcome::Failed(reason) => format!("failed\n{reason}"),
     };
+    if let Some(seconds) = seconds_of_children() {
+        println!("{seconds:.1} s of processor time");
+    }
     fs::write(says, said).with_context(|| says.display().to_string())
+}
+
+/// What the programs that this one has waited for have computed for, where Linux tells it.
+fn seconds_of_children() -> Option<f64> {
+    // In hundredths of a second, after the name, which is in parentheses.
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut numbers = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(13);
+    let mut next = || numbers.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / 100.0)
 }
 
 /// Does work for each lane of the list, with so many threads; the results, in the order of the list.

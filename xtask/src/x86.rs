@@ -51,7 +51,7 @@ pub(crate) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 /// The bits, on a processor that has only SSE.
 fn without_avx(sh: &Shell) -> Result<()> {
     tools::need(QEMU)?;
-    Ok(cmd!(sh, "cargo test -p gradstep --lib --no-fail-fast")
+    Ok(cmd!(sh, "cargo test -p gradstep --features half,rayon --lib --no-fail-fast")
         .args(tools::named(SOME_TESTS))
         .env(RUNNER, "qemu-x86_64 -cpu Nehalem")
         .env(REQUIRE_BACKENDS, "scalar")
@@ -62,7 +62,8 @@ fn without_avx(sh: &Shell) -> Result<()> {
 /// What goes through every instruction set, with `std`'s detection and with that of `core` alone.
 fn some_tests(sh: &Shell) -> Result<()> {
     tools::need(QEMU)?;
-    for features in [&[][..], &["--no-default-features", "--features", "capi"]] {
+    let without_std = &["--no-default-features", "--features", "capi"][..];
+    for features in [&["--features", "half,rayon"][..], without_std] {
         for model in &MODELS[1..4] {
             let Model { cpu, backend } = model;
             let backends = if *backend == "scalar" { "scalar" } else { "scalar,avx2" };
