@@ -8,28 +8,12 @@
 
 mod common;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use gradstep::{Adam, AdamW, Backend, Rule, Step, chunk};
 
-use common::{Owned, Rng, Subject, random_state, same, same_bits, some_variants};
-
-/// The backend is the process's, and the tests are its threads.
-static BACKEND: Mutex<()> = Mutex::new(());
-
-fn exclusive() -> MutexGuard<'static, ()> {
-    BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn use_backend(backend: Backend) {
-    backend.force().unwrap();
-    assert_eq!(Backend::current(), backend);
-}
-
-/// Every backend that the machine has.
-fn backends() -> impl Iterator<Item = Backend> {
-    Backend::ALL.iter().copied().filter(|backend| backend.is_available())
-}
+use common::{
+    Owned, Rng, Subject, backends, exclusive, random_state, same, same_bits, setting,
+    some_variants, use_backend, widest,
+};
 
 /// All lengths up to more than eight registers of 16 floats, and some that are larger.
 const ALL_LENGTHS: usize = 130;
@@ -53,7 +37,7 @@ const TREATMENTS: [(f64, f64); 4] =
 fn every_backend_length_and_offset() {
     let _exclusive = exclusive();
     println!();
-    let required = std::env::var("GRADSTEP_REQUIRE_BACKENDS").unwrap_or_default();
+    let required = setting!("GRADSTEP_REQUIRE_BACKENDS").unwrap_or_default();
     for name in required.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         assert!(
             backends().any(|backend| backend.name() == name),
@@ -61,8 +45,7 @@ fn every_backend_length_and_offset() {
         );
     }
     // Nothing has been forced yet in this process, or the widest was chosen again.
-    let widest = backends().last().unwrap();
-    assert_eq!(Backend::current(), widest, "the widest is chosen by itself");
+    assert_eq!(Backend::current(), widest(), "the widest is chosen by itself");
 
     let mut combinations = 0;
     for &backend in Backend::ALL {
@@ -79,7 +62,6 @@ fn every_backend_length_and_offset() {
     }
     gradstep::for_each_rule!(compare);
     println!("{combinations} combinations of variant, backend, length and offset, all equal");
-    use_backend(widest);
 }
 
 /// Compares all variants of a rule, and counts.

@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use gradstep::{
     Adam, AdamState, Argument, Backend, Epilogue, Error, ErrorKind, FusedStep, FusedTensor,
     Gradient, Norm, Rounding, Rule, Sgd, SgdState, ValuesMut,
@@ -12,21 +10,14 @@ use gradstep::{
 use half::{bf16, f16};
 
 use common::{
-    Format, FusedOwned, Rng, Store, Subject, random_state, same, same_bits, some_variants,
+    Format, FusedOwned, Rng, Store, Subject, backends, exclusive, random_state, same, same_bits,
+    some_variants, use_backend,
 };
 
-/// The backend is the process's, and the tests are its threads.
-static BACKEND: Mutex<()> = Mutex::new(());
-
-fn exclusive() -> MutexGuard<'static, ()> {
-    BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Every backend that the machine has; the widest is in use again afterwards.
 fn on_every_backend(mut test: impl FnMut(Backend)) {
     let _exclusive = exclusive();
-    for &backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
-        backend.force().unwrap();
+    for backend in backends() {
+        use_backend(backend);
         test(backend);
     }
 }
@@ -206,10 +197,10 @@ fn every_backend_and_every_chunking() {
         for (rule, n) in cases::<R>() {
             let before = FusedOwned::random(&rule, n, &mut rng);
             let step = fused(&rule, 2, STOCHASTIC);
-            Backend::Scalar.force().unwrap();
+            use_backend(Backend::Scalar);
             let mut expected = before.clone();
             step.apply(expected.tensor()).unwrap();
-            backend.force().unwrap();
+            use_backend(backend);
             let mut whole = before.clone();
             step.apply(whole.tensor()).unwrap();
             whole.assert_same(&expected, &format!("{rule:?}, {n} elements, {backend:?}"));

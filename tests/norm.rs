@@ -3,23 +3,10 @@
 
 mod common;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use gradstep::{Adam, AdamState, Backend, ErrorKind, LossScale, Norm, Rule, chunk};
+use gradstep::{Adam, AdamState, ErrorKind, LossScale, Norm, Rule, chunk};
 use num_bigint::BigUint;
 
-use common::{Rng, every};
-
-/// The backend is the process's, and the tests are its threads.
-static BACKEND: Mutex<()> = Mutex::new(());
-
-fn exclusive() -> MutexGuard<'static, ()> {
-    BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn backends() -> impl Iterator<Item = Backend> {
-    Backend::ALL.iter().copied().filter(|backend| backend.is_available())
-}
+use common::{Rng, backends, every, exclusive, use_backend};
 
 fn norm_of(grad: &[f32]) -> Norm {
     let mut norm = Norm::new();
@@ -145,7 +132,7 @@ fn as_defined() {
             let expected = by_definition(grad);
             let mut norms = Vec::new();
             for backend in backends() {
-                backend.force().unwrap();
+                use_backend(backend);
                 let norm = norm_of(grad);
                 let sum = norm.sum_of_squares();
                 assert_eq!(sum, rounded(&expected), "{len} on {}", backend.name());
@@ -192,7 +179,7 @@ fn any_cut_and_any_order() {
         let mut all = Norm::new();
         let mut threads = [Norm::new(); 3];
         for part in &parts {
-            backends[rng.below(backends.len())].force().unwrap();
+            use_backend(backends[rng.below(backends.len())]);
             all.add(&grad[part.clone()]);
             threads[rng.below(3)].add(&grad[part.clone()]);
         }
@@ -295,7 +282,7 @@ fn small_sums() {
 fn the_ends_of_the_range() {
     let _exclusive = exclusive();
     for backend in backends() {
-        backend.force().unwrap();
+        use_backend(backend);
         for x in [f32::from_bits(1), -1e-45, 1e-40, f32::MIN_POSITIVE, 1e-20, 1e19, 3e38, f32::MAX]
         {
             for n in [1_usize, 16, 256, 1024, 65_536] {
@@ -383,7 +370,7 @@ fn power_of_two(exponent: i32) -> f32 {
 fn what_is_not_finite() {
     let _exclusive = exclusive();
     for backend in backends() {
-        backend.force().unwrap();
+        use_backend(backend);
         let signaling = f32::from_bits(0x7f80_0001);
         for bad in [f32::NAN, -f32::NAN, signaling, f32::INFINITY, f32::NEG_INFINITY] {
             for len in [1, 31, 32, 33, 255, 256, 257, 600] {

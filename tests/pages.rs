@@ -24,24 +24,15 @@ mod common;
 
 use std::ffi::{c_int, c_void};
 use std::slice;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gradstep::{
-    Backend, Blocks, BlocksMut, Epilogue, FusedTensor, Gradient, Norm, Rounding, Step, Values,
-    ValuesMut,
+    Blocks, BlocksMut, Epilogue, FusedTensor, Gradient, Norm, Rounding, Step, Values, ValuesMut,
 };
 
 use common::{
-    Buffers, Format, Owned, Rng, Store, Subject, buffer_names, every, is_square, random_state,
-    same_bits,
+    Buffers, Format, Owned, Rng, Store, Subject, backends, buffer_names, every, exclusive,
+    is_square, random_state, same_bits, use_backend,
 };
-
-/// The backend is the process's, and the tests are its threads.
-static BACKEND: Mutex<()> = Mutex::new(());
-
-fn exclusive() -> MutexGuard<'static, ()> {
-    BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 unsafe extern "C" {
     fn mmap(
@@ -153,8 +144,8 @@ impl Drop for Fenced {
 fn nothing_beyond_the_slices() {
     let mut steps = 0;
     let _exclusive = exclusive();
-    for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
-        backend.force().unwrap();
+    for backend in backends() {
+        use_backend(backend);
         macro_rules! each {
             ($($rule:ident),*) => { $(steps += fenced_steps::<gradstep::$rule>();)* };
         }
@@ -172,8 +163,8 @@ fn a_norm_reads_nothing_beyond_its_slice() {
     let mut fenced = Fenced::new();
     let mut norms = 0;
     let _exclusive = exclusive();
-    for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
-        backend.force().unwrap();
+    for backend in backends() {
+        use_backend(backend);
         for len in 0..=numbers.len() {
             let mut expected = Norm::new();
             expected.add(&numbers[..len]);
@@ -309,8 +300,8 @@ const FUSED_LENGTHS: [usize; 17] =
 fn a_fused_step_touches_nothing_beyond_its_values() {
     let mut steps = 0;
     let _exclusive = exclusive();
-    for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
-        backend.force().unwrap();
+    for backend in backends() {
+        use_backend(backend);
         macro_rules! each {
             ($($rule:ident),*) => { $(steps += fused_steps::<gradstep::$rule>();)* };
         }
@@ -327,8 +318,8 @@ fn values_touch_nothing_beyond_them() {
     let numbers: Vec<f32> = (0..300).map(|_| rng.number()).collect();
     let (mut place, mut own) = (FencedValues::new(), FencedValues::new());
     let _exclusive = exclusive();
-    for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
-        backend.force().unwrap();
+    for backend in backends() {
+        use_backend(backend);
         for format in Format::ALL {
             for is_square in [false, true] {
                 for n in (0..=numbers.len()).step_by(every()) {

@@ -2,14 +2,15 @@
 
 mod common;
 
-use std::sync::{Mutex, PoisonError};
-
 use gradstep::{
-    Adadelta, Adagrad, AdagradState, Adam, AdamState, AdamW, Amsgrad, Backend, EpsPlacement,
-    RmsProp, RmsPropState, Rule, Sgd, SgdState,
+    Adadelta, Adagrad, AdagradState, Adam, AdamState, AdamW, Amsgrad, EpsPlacement, RmsProp,
+    RmsPropState, Rule, Sgd, SgdState,
 };
 
-use common::{Buffers, Owned, Rng, Subject, buffer_names, random_state, same, same_bits};
+use common::{
+    Buffers, Owned, Rng, Subject, backends, buffer_names, exclusive, random_state, same, same_bits,
+    use_backend,
+};
 
 /// Something that holds for every variant of every rule.
 trait Property {
@@ -527,18 +528,14 @@ fn the_last_step_count() {
     }
 }
 
-/// The backend is the process's; whoever needs a certain one takes turns.
-static BACKEND: Mutex<()> = Mutex::new(());
-
 /// One element after steps with these gradients, from the state that `init` gives: the parameter and
 /// the state. In every place of a slice that goes through blocks, registers and a tail, and on every
 /// backend, it is the same.
 fn after<R: Subject>(rule: &R, param: f32, grads: &[f32]) -> (f32, Buffers<f32>) {
-    let _turn = BACKEND.lock().unwrap_or_else(PoisonError::into_inner);
-    let widest = Backend::current();
+    let _exclusive = exclusive();
     let mut first: Option<Owned> = None;
-    for backend in Backend::ALL.iter().filter(|backend| backend.is_available()) {
-        backend.force().unwrap();
+    for backend in backends() {
+        use_backend(backend);
         let n = 2 * 32 + 16 + 7;
         let mut ours = Owned::new(rule, vec![param; n], vec![0.0; n]);
         for (t, &grad) in (1..).zip(grads) {
@@ -550,7 +547,6 @@ fn after<R: Subject>(rule: &R, param: f32, grads: &[f32]) -> (f32, Buffers<f32>)
         }
         assert!(first.get_or_insert_with(|| ours.clone()).same_bits(&ours), "{backend:?} {rule:?}");
     }
-    widest.force().unwrap();
     let first = first.unwrap();
     (first.param[0], first.state.map(|buffer| buffer.map(|buffer| buffer[0])))
 }

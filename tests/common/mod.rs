@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports)] // no test needs all of it
 
+mod backends;
 mod fused;
 mod numbers;
 mod store;
@@ -9,6 +10,7 @@ mod subject;
 
 use gradstep::{Error, Step, Tensor};
 
+pub use backends::{backends, exclusive, use_backend, widest};
 pub use fused::FusedOwned;
 pub use numbers::{Rng, is_square, reached};
 pub use store::{Format, Store};
@@ -67,9 +69,25 @@ impl Owned {
     }
 }
 
+/// `setting!(NAME)`: a variable of the environment, if it is there. Where a program has none it is the
+/// compiler's, which elsewhere would make a program anew for another setting.
+#[cfg(not(target_family = "wasm"))]
+macro_rules! setting {
+    ($name:literal) => {
+        std::env::var($name).ok()
+    };
+}
+#[cfg(target_family = "wasm")]
+macro_rules! setting {
+    ($name:literal) => {
+        option_env!($name)
+    };
+}
+pub(crate) use setting;
+
 /// `GRADSTEP_EVERY`: of what a test multiplies, an emulator takes every so-many-th.
 pub fn every() -> usize {
-    std::env::var("GRADSTEP_EVERY").map_or(1, |every| every.parse().unwrap())
+    setting!("GRADSTEP_EVERY").map_or(1, |every| every.parse().unwrap())
 }
 
 /// All variants, or every so-many-th of them.

@@ -31,9 +31,6 @@ pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 /// With what tests are made of, also where nothing is tested: cargo builds all anew for another list.
 pub(crate) const WASM_STD: &str = "std,test,panic_abort";
 
-/// Those that do not measure; there are no pages to guard.
-const WASM_TESTS: &[&str] = &["equivalence", "errors", "special", "fused", "norm"];
-
 /// The tests in Rust, under Node.js.
 fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     tools::need(&[("node", "nodejs")])?;
@@ -41,8 +38,8 @@ fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     let runner = format!("node {}", root().join("xtask/src/wasm.mjs").display());
     Ok(Toolchain::find(sh, target)?
         .cargo(sh, "test", target, WASM_STD)
-        .args(["-p", "gradstep", "--features", "capi", "--lib", "--no-fail-fast"])
-        .args(tools::named(WASM_TESTS))
+        .args(["-p", "gradstep", "--lib", "--test", "all"])
+        // For the compiler: such a program has no environment, and no arguments.
         .env("GRADSTEP_EVERY", "13")
         .env(tools::cargo_target(target, "RUNNER"), runner)
         .env(tools::cargo_target(target, "RUSTFLAGS"), rustflags)

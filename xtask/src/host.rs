@@ -13,13 +13,17 @@ pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("header is up to date", |_| header::run(true)).beside_all(),
         Step::new("tests: gradstep", |sh| {
-            tests(cmd!(sh, "cargo test -p gradstep --features half,rayon"))
+            let cargo_test =
+                || cmd!(sh, "cargo test --no-fail-fast -p gradstep --features half,rayon");
+            tests(cargo_test().arg("--doc"))?;
+            tests(cargo_test().args(["--lib", "--test", "all", "--", "--test-threads=1"]))
         })
         .in_lane(DEBUG),
         // What differs is how instruction sets are found, and one root.
         Step::new("tests: gradstep without std", |sh| {
-            let test = cmd!(sh, "cargo test -p gradstep --no-default-features --features capi");
-            tests(test.arg("--lib").args(tools::named(SOME_TESTS)).env("GRADSTEP_EVERY", "11"))
+            let cargo_test =
+                cmd!(sh, "cargo test --no-fail-fast -p gradstep --no-default-features");
+            tests(cargo_test.args(tools::of_files(SOME_TESTS)).env("GRADSTEP_EVERY", "11"))
         })
         .in_lane(DEBUG),
         Step::new("tests: every root of soft floats, and many quotients", |sh| {
@@ -31,13 +35,18 @@ pub(crate) fn steps() -> Vec<Step> {
         })
         .in_lane(DEBUG),
         Step::new("tests: C ABI, benchmarks", |sh| {
-            let others = cmd!(sh, "cargo test --workspace --exclude gradstep --exclude xtask");
+            let others = cmd!(
+                sh,
+                "cargo test --no-fail-fast --workspace --exclude gradstep --exclude xtask"
+            );
             tests(others.args(["--exclude", "mnist"]).envs([UNOPTIMIZED]))
         })
         .in_lane(DEBUG),
         // It draws, which takes minutes unoptimised; and the steps below need that profile.
-        Step::new("tests: demo", |sh| tests(cmd!(sh, "cargo test --profile demo -p mnist")))
-            .in_lane(DEMO),
+        Step::new("tests: demo", |sh| {
+            tests(cmd!(sh, "cargo test --no-fail-fast --profile demo -p mnist"))
+        })
+        .in_lane(DEMO),
         // The first is for some of them alone.
         if emulated::is_needed() {
             emulated::step()
@@ -53,7 +62,7 @@ pub(crate) fn steps() -> Vec<Step> {
 /// The tests, which are to fail where an instruction set of this processor goes untested.
 fn tests(cargo_test: Cmd<'_>) -> Result<()> {
     let backends = instruction_sets_here().join(",");
-    Ok(cargo_test.arg("--no-fail-fast").env(REQUIRE_BACKENDS, backends).run()?)
+    Ok(cargo_test.env(REQUIRE_BACKENDS, backends).run()?)
 }
 
 /// The names of those of this processor.

@@ -143,6 +143,19 @@ pub(crate) fn named(tests: &[&'static str]) -> Vec<&'static str> {
     tests.iter().flat_map(|test| ["--test", test]).collect()
 }
 
+/// Cargo's options for the library's own tests and those of these files in `tests/`.
+pub(crate) fn of_files(files: &[&str]) -> Vec<String> {
+    let options = ["--lib", "--test", "all", "--", "tests::"].into_iter().map(str::to_owned);
+    options.chain(one_at_a_time(files)).collect()
+}
+
+/// The options of a test program for the tests of these files. Each file's take turns with what is the
+/// process's, but not those of several.
+pub(crate) fn one_at_a_time(files: &[&str]) -> impl Iterator<Item = String> {
+    let modules = files.iter().map(|file| format!("{file}::"));
+    ["--test-threads=1".to_owned()].into_iter().chain(modules)
+}
+
 /// This machine's target, for what is built for it by name.
 pub(crate) fn host() -> String {
     format!("{}-unknown-linux-gnu", env::consts::ARCH)
@@ -187,4 +200,25 @@ fn debian_builds_std(sh: &Shell) -> bool {
     release.is_ok_and(|release| minor(&release) >= minor(env!("CARGO_PKG_RUST_VERSION")))
         && Path::new("/usr/bin/cargo").is_file()
         && Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::root;
+
+    #[test]
+    fn all_tests_are_in_one_program() {
+        let all = fs::read_to_string(root().join("tests/all.rs")).unwrap();
+        for file in fs::read_dir(root().join("tests")).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            if let Some(module) = name.strip_suffix(".rs").filter(|&module| module != "all") {
+                assert!(
+                    all.contains(&format!("\nmod {module};\n")),
+                    "{name} is not in tests/all.rs"
+                );
+            }
+        }
+    }
 }

@@ -51,8 +51,8 @@ pub(crate) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 /// The bits, on a processor that has only SSE.
 fn without_avx(sh: &Shell) -> Result<()> {
     tools::need(QEMU)?;
-    Ok(cmd!(sh, "cargo test -p gradstep --features half,rayon --lib --no-fail-fast")
-        .args(tools::named(SOME_TESTS))
+    Ok(cmd!(sh, "cargo test -p gradstep --features half,rayon --no-fail-fast")
+        .args(tools::of_files(SOME_TESTS))
         .env(RUNNER, "qemu-x86_64 -cpu Nehalem")
         .env(REQUIRE_BACKENDS, "scalar")
         .env("GRADSTEP_EVERY", "17")
@@ -62,12 +62,12 @@ fn without_avx(sh: &Shell) -> Result<()> {
 /// What goes through every instruction set, with `std`'s detection and with that of `core` alone.
 fn some_tests(sh: &Shell) -> Result<()> {
     tools::need(QEMU)?;
-    let without_std = &["--no-default-features", "--features", "capi"][..];
-    for features in [&["--features", "half,rayon"][..], without_std] {
+    for features in [&["--features", "half,rayon"][..], &["--no-default-features"]] {
         for model in &MODELS[1..4] {
             let Model { cpu, backend } = model;
             let backends = if *backend == "scalar" { "scalar" } else { "scalar,avx2" };
-            cmd!(sh, "cargo test -p gradstep --test equivalence --test pages {features...}")
+            cmd!(sh, "cargo test -p gradstep {features...}")
+                .args(tools::of_files(&["equivalence", "pages"]))
                 .env(RUNNER, format!("qemu-x86_64 -cpu {cpu}"))
                 .env(REQUIRE_BACKENDS, backends)
                 .env("GRADSTEP_EVERY", "37")
