@@ -40,7 +40,7 @@ fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
         .cargo(sh, "test", target, WASM_STD)
         .args(["-p", "gradstep", "--lib", "--test", "all"])
         // For the compiler: such a program has no environment, and no arguments.
-        .env("GRADSTEP_EVERY", "13")
+        .env("GRADSTEP_EVERY", "29")
         .env(tools::cargo_target(target, "RUNNER"), runner)
         .env(tools::cargo_target(target, "RUSTFLAGS"), rustflags)
         .env(REQUIRE_BACKENDS, backends)

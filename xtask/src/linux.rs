@@ -43,13 +43,15 @@ const MOST_TESTS: &[&str] = &["equivalence", "errors", "special", "fused", "norm
 
 pub(crate) fn steps() -> Vec<Step> {
     vec![
-        Step::new("tests: aarch64 with NEON", |sh| AARCH64.tests(sh, &tools::of_files(MOST_TESTS)))
-            .in_lane(AARCH64.target),
-        Step::new("tests: i686, pointers of 32 bits", |sh| {
-            // The conformance program has compared instruction sets there.
-            I686.tests(sh, &["--lib", "--test", "errors"].map(str::to_owned))
+        Step::new("tests: aarch64 with NEON", |sh| {
+            let cargo_test = AARCH64.cargo(sh, "test")?.args(["-p", "gradstep", "--no-fail-fast"]);
+            AARCH64.tests(cargo_test.args(tools::of_files(MOST_TESTS)))?;
+            AARCH64.in_c(sh)
         })
-        .in_lane(I686.target),
+        .in_lane(AARCH64.target),
+        // The bits of every rule are the conformance program's.
+        Step::new("tests: i686, pointers of 32 bits, from C", |sh| I686.in_c(sh))
+            .in_lane(I686.target),
     ]
 }
 
@@ -57,21 +59,19 @@ pub(crate) fn steps() -> Vec<Step> {
 const STD: &str = "std,test";
 
 impl Linux {
-    /// Those in Rust that these options of cargo name, and those from C.
-    fn tests(&self, sh: &Shell, in_rust: &[String]) -> Result<()> {
+    /// The tests of the C ABI.
+    fn in_c(&self, sh: &Shell) -> Result<()> {
         let gnu = self.gnu;
         tools::need(&[(&format!("{gnu}-g++"), &format!("g++-{gnu}"))])?;
-        let run = |options: &[String]| -> Result<()> {
-            let tests = self.cargo(sh, "test")?.args(options);
-            Ok(tests
-                .env(tools::cargo_target(self.target, "RUNNER"), self.runner().join(" "))
-                .env(REQUIRE_BACKENDS, self.backends().join(","))
-                .env("GRADSTEP_EVERY", "13")
-                .run()?)
-        };
-        let package = |name: &str| ["--no-fail-fast", "-p", name].map(str::to_owned).to_vec();
-        run(&[&package("gradstep"), in_rust].concat())?;
-        run(&package("c-tests"))
+        self.tests(self.cargo(sh, "test")?.args(["-p", "c-tests", "--no-fail-fast"]))
+    }
+
+    fn tests(&self, cargo_test: Cmd<'_>) -> Result<()> {
+        Ok(cargo_test
+            .env(tools::cargo_target(self.target, "RUNNER"), self.runner().join(" "))
+            .env(REQUIRE_BACKENDS, self.backends().join(","))
+            .env("GRADSTEP_EVERY", "29")
+            .run()?)
     }
 
     /// `cargo <subcommand>` for it. Programs need the [`runner`](Linux::runner).
