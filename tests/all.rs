@@ -1,6 +1,8 @@
 //! The other files as one program, in which the kernels are compiled once instead of eight times:
-//! `cargo test --test all`. Some of them alone: `cargo test --test all -- --test-threads=1 oracle::
-//! norm::`. One at a time, since each file's tests take turns with the instruction set of all.
+//! `cargo test --test all -- --test-threads=1`, and some of them with `oracle:: norm::` behind it.
+//!
+//! One at a time: the tests of a file take turns with the instruction set, which is the process's, but
+//! those of two files do not.
 
 #[path = "articles.rs"]
 mod articles;

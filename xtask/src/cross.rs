@@ -38,7 +38,7 @@ fn wasm(sh: &Shell, rustflags: &str, backends: &str) -> Result<()> {
     let runner = format!("node {}", root().join("xtask/src/wasm.mjs").display());
     Ok(Toolchain::find(sh, target)?
         .cargo(sh, "test", target, WASM_STD)
-        .args(["-p", "gradstep", "--lib", "--test", "all"])
+        .args(["-p", "gradstep", "--no-fail-fast", "--lib", "--test", "all"])
         // For the compiler: such a program has no environment, and no arguments.
         .env("GRADSTEP_EVERY", "29")
         .env(tools::cargo_target(target, "RUNNER"), runner)

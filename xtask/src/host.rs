@@ -13,17 +13,15 @@ pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("header is up to date", |_| header::run(true)).beside_all(),
         Step::new("tests: gradstep", |sh| {
-            let cargo_test =
-                || cmd!(sh, "cargo test --no-fail-fast -p gradstep --features half,rayon");
-            tests(cargo_test().arg("--doc"))?;
-            tests(cargo_test().args(["--lib", "--test", "all", "--", "--test-threads=1"]))
+            let tests = || cargo_test(sh).args(["-p", "gradstep", "--features", "half,rayon"]);
+            tests().arg("--doc").run()?;
+            Ok(tests().args(["--lib", "--test", "all", "--", "--test-threads=1"]).run()?)
         })
         .in_lane(DEBUG),
         // What differs is how instruction sets are found, and one root.
         Step::new("tests: gradstep without std", |sh| {
-            let cargo_test =
-                cmd!(sh, "cargo test --no-fail-fast -p gradstep --no-default-features");
-            tests(cargo_test.args(tools::of_files(SOME_TESTS)).env("GRADSTEP_EVERY", "11"))
+            let tests = cargo_test(sh).args(["-p", "gradstep", "--no-default-features"]);
+            Ok(tests.args(tools::of_files(SOME_TESTS)).env("GRADSTEP_EVERY", "11").run()?)
         })
         .in_lane(DEBUG),
         Step::new("tests: every root of soft floats, and many quotients", |sh| {
@@ -31,20 +29,18 @@ pub(crate) fn steps() -> Vec<Step> {
         })
         .in_lane(DEBUG),
         Step::new("tests: every rule is everywhere", |sh| {
-            tests(cmd!(sh, "cargo test -p xtask").envs([UNOPTIMIZED]))
+            Ok(cargo_test(sh).args(["-p", "xtask"]).envs([UNOPTIMIZED]).run()?)
         })
         .in_lane(DEBUG),
         Step::new("tests: C ABI, benchmarks", |sh| {
-            let others = cmd!(
-                sh,
-                "cargo test --no-fail-fast --workspace --exclude gradstep --exclude xtask"
-            );
-            tests(others.args(["--exclude", "mnist"]).envs([UNOPTIMIZED]))
+            let others = ["gradstep", "xtask", "mnist"].map(|other| ["--exclude", other]);
+            let tests = cargo_test(sh).arg("--workspace").args(others.concat());
+            Ok(tests.envs([UNOPTIMIZED]).run()?)
         })
         .in_lane(DEBUG),
         // It draws, which takes minutes unoptimised; and the steps below need that profile.
         Step::new("tests: demo", |sh| {
-            tests(cmd!(sh, "cargo test --no-fail-fast --profile demo -p mnist"))
+            Ok(cargo_test(sh).args(["--profile", "demo", "-p", "mnist"]).run()?)
         })
         .in_lane(DEMO),
         // The first is for some of them alone.
@@ -59,10 +55,10 @@ pub(crate) fn steps() -> Vec<Step> {
     ]
 }
 
-/// The tests, which are to fail where an instruction set of this processor goes untested.
-fn tests(cargo_test: Cmd<'_>) -> Result<()> {
+/// Tests, which are to fail where an instruction set of this processor goes untested.
+fn cargo_test(sh: &Shell) -> Cmd<'_> {
     let backends = instruction_sets_here().join(",");
-    Ok(cargo_test.env(REQUIRE_BACKENDS, backends).run()?)
+    cmd!(sh, "cargo test --no-fail-fast").env(REQUIRE_BACKENDS, backends)
 }
 
 /// The names of those of this processor.

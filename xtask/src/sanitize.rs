@@ -68,12 +68,13 @@ fn address(sh: &Shell) -> Result<()> {
     expect_report(wrong(cargo_test(), "kernel_writes_too_far"), too_far)?;
     expect_report(wrong(cargo_test(), "c_reads_too_far"), too_far)?;
     expect_report(wrong(cargo_test(), "c_overflows"), "runtime error: signed integer overflow")?;
-    let in_c = cargo_test().args(["-p", "c-tests"]).args(named(&["errors", "layout", "steps"]));
-    in_c.arg("--no-fail-fast").env(REQUIRE_BACKENDS, instruction_sets_here().join(",")).run()?;
-    Ok(cargo_test()
-        .args(["-p", "gradstep", "--no-fail-fast"])
+    let tests_of = |package| {
+        let backends = instruction_sets_here().join(",");
+        cargo_test().args(["--no-fail-fast", "-p", package]).env(REQUIRE_BACKENDS, backends)
+    };
+    tests_of("c-tests").args(named(&["errors", "layout", "steps"])).run()?;
+    Ok(tests_of("gradstep")
         .args(of_files(&["equivalence", "errors", "pages", "special"]))
-        .env(REQUIRE_BACKENDS, instruction_sets_here().join(","))
         // One variant in so many: their loops are the same, and there are hundreds.
         .env("GRADSTEP_EVERY", "29")
         .run()?)
