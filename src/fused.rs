@@ -417,10 +417,10 @@ fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'
             dispatch(Clamp { numbers: params, min, max });
         }
 
-        for (place, (values, tile)) in state.into_iter().zip(&mut *state_tiles).enumerate() {
-            if let Some(values) = values {
-                write(values, tile, len, &mut dice, place);
-            }
+        let buffers = state.into_iter().zip(&mut *state_tiles);
+        let buffers = buffers.filter_map(|(values, tile)| Some((values?, tile)));
+        for (place, (values, tile)) in buffers.enumerate() {
+            write(values, tile, len, &mut dice, place);
         }
         write(param.reborrow(), param_tile, len, &mut dice, PLACE_OF_PARAM);
         if ema.is_some() || copy.is_some() {
@@ -438,7 +438,7 @@ fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'
     }
 }
 
-/// Which random bits are whose: the state's buffers come first.
+/// Which random bits are whose: the buffers of state that there are come first.
 const PLACE_OF_PARAM: usize = MAX_BUFFERS;
 const PLACE_OF_EMA: usize = MAX_BUFFERS + 1;
 

@@ -204,6 +204,11 @@ impl<S: Simd> Bits<S> {
     }
 
     #[inline(always)]
+    pub fn xor(self, other: Self) -> Self {
+        self.with(self.simd.xor_u32s(self.register, other.register))
+    }
+
+    #[inline(always)]
     pub fn left(self, amount: u32) -> Self {
         self.with(self.simd.wrapping_dyn_shl_u32s(self.register, self.splat(amount).register))
     }

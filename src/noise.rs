@@ -21,20 +21,22 @@ impl Noise {
         Self { key: mix(mix(seed.wrapping_add(ODD)).wrapping_add(t)) }
     }
 
-    /// 32 bits for each of some positions from `index` on, all of one [`SPAN`]; `stream` tells apart what
-    /// is drawn at the same positions.
+    /// A word for each of some positions from `index` on, all of one [`SPAN`], for [`End::cut`]; `stream`
+    /// tells apart what is drawn at the same positions.
+    ///
+    /// One round of what a hash function has, whose multiplier is the span's own: that makes up for the
+    /// rounds that are left out, since positions that go together with one multiplier do not with the
+    /// next one.
     #[inline(always)]
-    pub(crate) fn draw(self, stream: u64, index: u64, bits: &mut [u32]) {
+    pub(crate) fn draw(self, stream: u64, index: u64, words: &mut [u32]) {
         let span = (index / SPAN as u64) << 2 | stream;
         let key = mix(self.key.wrapping_add(span.wrapping_mul(ODD)));
-        let (first, second) = (key as u32, (key >> 32) as u32);
+        let (first, multiplier) = (key as u32, (key >> 32) as u32 | 1);
         let position = (index % SPAN as u64) as u32;
         let first = first.wrapping_add(position.wrapping_mul(ODD as u32));
-        for (bits, after) in bits.iter_mut().zip(0_u32..) {
-            let mut x = first.wrapping_add(after.wrapping_mul(ODD as u32));
-            x = (x ^ x >> 16).wrapping_mul(0x21f0_aaad);
-            x = (x ^ x >> 15).wrapping_add(second).wrapping_mul(0x735a_2d97);
-            *bits = x ^ x >> 15;
+        for (word, after) in words.iter_mut().zip(0_u32..) {
+            let x = first.wrapping_add(after.wrapping_mul(ODD as u32));
+            *word = (x ^ x >> 16).wrapping_mul(multiplier);
         }
     }
 }
@@ -54,11 +56,11 @@ impl End {
     /// So many bits of a word.
     #[inline(always)]
     pub(crate) fn cut<S: Simd>(self, word: Bits<S>, count: u32) -> Bits<S> {
-        let before = match self {
-            End::Low => 32 - count,
-            End::High => 0,
-        };
-        word.left(before).right(32 - count)
+        match self {
+            // Those of a product are the more random the higher they are.
+            End::Low => word.xor(word.right(16)).and((1 << count) - 1),
+            End::High => word.right(32 - count),
+        }
     }
 }
 
@@ -76,6 +78,7 @@ const fn mix(mut z: u64) -> u64 {
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
+    use pulp::Scalar;
     use std::vec;
     use std::vec::Vec;
 
@@ -103,8 +106,17 @@ mod tests {
         (squares.sum::<f64>() / expected - freedom) / (2.0 * freedom).sqrt()
     }
 
-    /// Both halves that roundings use are evenly distributed, alone and next to each other: for one
-    /// position over many steps, for neighbours, for the streams, for seeds that differ in one bit.
+    /// The 16 bits of each end of words.
+    fn ends(words: &[u32]) -> [Vec<u32>; 2] {
+        [End::Low, End::High].map(|end| {
+            let cut = |word: &u32| end.cut(Bits::new(Scalar::new(), *word), 16).register();
+            words.iter().map(cut).collect()
+        })
+    }
+
+    /// What roundings use is evenly distributed, alone and next to each other: for one position over
+    /// many steps, for neighbours near and far, for the streams, for seeds that differ in one bit, and for
+    /// the two numbers that share a word.
     #[test]
     fn bits_are_even_and_independent() {
         const N: usize = 1 << 18;
@@ -116,28 +128,57 @@ mod tests {
                 bits[0]
             })
             .collect();
-        let pairs = [
-            ("neighbours", [base[1..].to_vec(), base[..N - 1].to_vec()]),
-            ("steps", [over_steps[1..].to_vec(), over_steps[..N - 1].to_vec()]),
-            ("streams", [base.clone(), draws(1, 1, 1, N)]),
-            ("seeds", [base.clone(), draws(1 | 1 << 40, 1, 0, N)]),
-            ("next step", [base.clone(), draws(1, 2, 0, N)]),
-            ("next span", [base[SPAN..].to_vec(), base[..N - SPAN].to_vec()]),
-            ("halves", [base.clone(), base.iter().map(|bits| bits << 16).collect()]),
+        let mut pairs = vec![
+            ("steps", 1, over_steps.clone(), over_steps),
+            ("streams", 0, base.clone(), draws(1, 1, 1, N)),
+            ("seeds", 0, base.clone(), draws(1 | 1 << 40, 1, 0, N)),
+            ("next step", 0, base.clone(), draws(1, 2, 0, N)),
         ];
-        for (name, [a, b]) in pairs {
-            let mut counts = vec![0; 1 << 12];
-            for (a, b) in a.iter().zip(&b) {
-                counts[(a >> 26 << 6 | b >> 26) as usize] += 1;
-            }
-            assert!(deviation(&counts).abs() < 5.0, "{name}: {}", deviation(&counts));
+        for lag in [1, 2, 3, 4, 5, 8, 13, 16, 32, 34, 55, 64, 89, 128, SPAN] {
+            pairs.push(("positions", lag, base.clone(), base.clone()));
         }
-        for shift in [16, 8, 0] {
-            let mut counts = vec![0; 1 << 8];
-            for bits in &base {
-                counts[(bits >> shift & 0xff) as usize] += 1;
+        let check = |name: &str, lag: usize, a: &[u32], b: &[u32]| {
+            for shift in [10, 0] {
+                let mut counts = vec![0; 1 << 12];
+                for (a, b) in a.iter().zip(&b[lag..]) {
+                    counts[((a >> shift & 63) << 6 | b >> shift & 63) as usize] += 1;
+                }
+                let deviation = deviation(&counts);
+                assert!(deviation.abs() < 5.0, "{name}, {lag} apart, from {shift}: {deviation}");
             }
-            assert!(deviation(&counts).abs() < 5.0, "shift {shift}");
+        };
+        for (name, lag, a, b) in &pairs {
+            for (a, b) in ends(a).iter().zip(ends(b)) {
+                check(name, *lag, a, &b);
+            }
+        }
+        let [low, high] = ends(&base);
+        check("ends", 0, &low, &high);
+    }
+
+    /// How many of some neighbours are rounded up varies as if each were on its own: not more, as where
+    /// they go together, and not less, as where they avoid each other.
+    #[test]
+    fn neighbours_are_independent() {
+        for (bits, end) in ends(&draws(1, 1, 0, 1 << 20)).iter().zip(["low", "high"]) {
+            for probability in [0.5, 0.1, 0.01] {
+                let limit = (probability * 65536.0) as u32;
+                for count in [4, 16, 64, SPAN] {
+                    let mean = probability * count as f64;
+                    let square = |bits: &[u32]| {
+                        let up = bits.iter().filter(|&&bits| bits < limit).count();
+                        (up as f64 - mean).powi(2)
+                    };
+                    let groups = bits.chunks_exact(count);
+                    let n = groups.len() as f64;
+                    let variance = mean * (1.0 - probability);
+                    // Of the square of a binomial variable, by its fourth moment.
+                    let spread = 2.0 + (1.0 - 6.0 * probability * (1.0 - probability)) / variance;
+                    let ratio = groups.map(square).sum::<f64>() / n / variance;
+                    let deviation = (ratio - 1.0) / (spread / n).sqrt();
+                    assert!(deviation.abs() < 5.0, "{end}, {probability} of {count}: {ratio}");
+                }
+            }
         }
     }
 }
