@@ -10,8 +10,8 @@ use pulp::Simd;
 
 use crate::lanes::{Bits, Lanes};
 use crate::minifloat::{FRACTION, MAGNITUDE, fixed_below, float_below};
-use crate::noise::RandomBits;
-use crate::values::{Blocks, BlocksMut};
+use crate::noise::{End, RandomBits};
+use crate::values::Blocks;
 
 /// How many numbers share an exponent.
 pub(crate) const BLOCK: usize = 64;
@@ -155,40 +155,75 @@ pub(crate) fn read<C: Code, S: Simd>(simd: S, blocks: Blocks<'_>, numbers: &mut 
     }
 }
 
-/// Writes whole blocks, rounded to the nearest or by random bits, one word for each number.
+/// Writes the exponents of whole blocks, which [`write_codes`] needs. All of them before anything else is
+/// written, since each takes its time, but several do at once.
 #[inline(always)]
-pub(crate) fn write<C: Code, S: Simd>(
+pub(crate) fn write_exponents<S: Simd>(simd: S, numbers: &[f32], exponents: &mut [u8]) {
+    let numbers = numbers.as_chunks::<WORDS>().0.as_chunks::<4>().0;
+    for (exponent, rows) in exponents.iter_mut().zip(numbers) {
+        *exponent = Scale::exponent(largest(simd, rows));
+    }
+}
+
+/// Writes the codes of whole blocks, rounded to the nearest or by random bits, one word for each number.
+#[inline(always)]
+pub(crate) fn write_codes<C: Code, S: Simd>(
     simd: S,
     numbers: &[f32],
-    blocks: BlocksMut<'_>,
+    codes: &mut [u32],
+    exponents: &[u8],
     noise: RandomBits<'_>,
 ) {
     match noise {
         None => {
-            let half = Bits::new(simd, simd.splat_u32s(1 << (DROPPED - 1)));
             let nothing = iter::repeat(&[[0; WORDS]; 4]);
-            write_rounded::<C, S>(simd, numbers, blocks, nothing, |_| half);
+            write_rounded::<C, _, S>(simd, numbers, codes, exponents, nothing, Half);
         }
         Some((noise, end)) => {
             let noise = noise.as_chunks::<WORDS>().0.as_chunks::<4>().0.iter();
-            write_rounded::<C, S>(simd, numbers, blocks, noise, |x| end.cut(x, DROPPED));
+            write_rounded::<C, _, S>(simd, numbers, codes, exponents, noise, end);
         }
     }
 }
 
+/// What is added to a number's bits before they are cut off.
+///
+/// Methods, for the reason that [`View`](crate::pass::View)'s are.
+trait Rounding: Copy {
+    fn of<S: Simd>(self, noise: Bits<S>) -> Bits<S>;
+}
+
+/// To the nearest number.
+#[derive(Clone, Copy)]
+struct Half;
+
+impl Rounding for Half {
+    #[inline(always)]
+    fn of<S: Simd>(self, noise: Bits<S>) -> Bits<S> {
+        noise.splat(1 << (DROPPED - 1))
+    }
+}
+
+impl Rounding for End {
+    #[inline(always)]
+    fn of<S: Simd>(self, noise: Bits<S>) -> Bits<S> {
+        self.cut(noise, DROPPED)
+    }
+}
+
 #[inline(always)]
-fn write_rounded<'a, C: Code, S: Simd>(
+fn write_rounded<'a, C: Code, R: Rounding, S: Simd>(
     simd: S,
     numbers: &[f32],
-    blocks: BlocksMut<'_>,
+    codes: &mut [u32],
+    exponents: &[u8],
     noise: impl Iterator<Item = &'a Rows<u32>>,
-    rounding: impl Fn(Bits<S>) -> Bits<S>,
+    rounding: R,
 ) {
     let numbers = numbers.as_chunks::<WORDS>().0.as_chunks::<4>().0;
-    let codes = blocks.codes.as_chunks_mut::<WORDS>().0;
-    let blocks = codes.iter_mut().zip(numbers).zip(blocks.exponents).zip(noise);
+    let codes = codes.as_chunks_mut::<WORDS>().0;
+    let blocks = codes.iter_mut().zip(numbers).zip(exponents).zip(noise);
     for (((codes, rows), exponent), noise) in blocks {
-        *exponent = Scale::exponent(largest(simd, rows));
         let scale = Scale::new::<C>(*exponent);
         let limit = Lanes::new(simd, simd.splat_f32s(scale.limit::<C>()));
         let words = S::as_mut_simd_u32s(codes).0;
@@ -196,7 +231,7 @@ fn write_rounded<'a, C: Code, S: Simd>(
             let numbers = S::as_simd_f32s(numbers).0;
             let noise = S::as_simd_u32s(noise).0;
             for ((word, number), noise) in words.iter_mut().zip(numbers).zip(noise) {
-                let rounding = rounding(Bits::new(simd, *noise));
+                let rounding = rounding.of(Bits::new(simd, *noise));
                 // Each NaN becomes the same number, since processors make different ones.
                 let number = Lanes::new(simd, *number).capped(limit);
                 let code = pack(C::encode(number, rounding, scale), row);

@@ -96,6 +96,18 @@ pub(crate) fn dispatch(op: impl Operation) {
     }
 }
 
+/// Asks for the cache lines of a slice like this one that begins `ahead` elements later, where there is
+/// an instruction for that; there need be no memory.
+#[inline(always)]
+pub(crate) fn prefetch<T>(slice: &[T], ahead: usize) {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    for line in slice.chunks(64 / size_of::<T>()) {
+        machine::prefetch(line.as_ptr().wrapping_add(ahead));
+    }
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    let _ = (slice, ahead);
+}
+
 /// A choice that can be made only once the program runs, or that a test has forced.
 #[cfg(any(
     target_arch = "x86",
@@ -144,6 +156,11 @@ mod machine {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     #[allow(unsafe_code)]
     mod instruction_sets {
+        #[cfg(target_arch = "x86")]
+        use core::arch::x86 as arch;
+        #[cfg(target_arch = "x86_64")]
+        use core::arch::x86_64 as arch;
+
         use pulp::x86::{V3, V4};
 
         use super::Backend;
@@ -159,6 +176,12 @@ mod machine {
                 Backend::Avx512 => saved_avx512::get() && V4::try_new().is_some(),
                 _ => false,
             }
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn prefetch<T>(place: *const T) {
+            // SAFETY: it reads nothing that anybody sees, and an address where nothing is does no harm.
+            unsafe { arch::_mm_prefetch::<{ arch::_MM_HINT_T0 }>(place.cast()) }
         }
 
         /// For a caller whose current backend is AVX2.

@@ -323,7 +323,7 @@ named! {
 
 impl Argument {
     /// Whether the buffer holds averages or sums of squares, which are not negative.
-    pub(crate) fn is_of_squares(self) -> bool {
+    pub(crate) const fn is_of_squares(self) -> bool {
         use Argument::*;
         matches!(self, Sum | SquareAvg | AccDelta | ExpAvgSq | MaxExpAvgSq)
     }

@@ -13,7 +13,8 @@ use crate::average::Average;
 use crate::blocks::BLOCK;
 use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind, check};
-use crate::noise::{End, Noise, RandomBits, SPAN};
+use crate::noise::{self, Noise, RandomBits, SPAN};
+use crate::packed;
 use crate::real::Real;
 use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf};
 use crate::step::Step;
@@ -266,17 +267,68 @@ impl<R: Rule> FusedStep<R> {
         self.step.present(buffers)
     }
 
+    /// Updates whole blocks at once, if no state is other than packed.
+    fn all_packed(&self, parts: &mut Parts<'_>) -> bool {
+        let Parts { param, grad, state, offset, .. } = parts;
+        let (ValuesMut::F32(param), Values::F32(grad)) = (param, grad.values()) else {
+            return false;
+        };
+        self.packed(param, grad, state, *offset)
+    }
+
     /// The pass itself, over a tensor that has been checked.
-    pub(crate) fn run(&self, parts: Parts<'_>) {
-        let update: Update<'_> = &|param, grad, state| self.step.run(param, grad, state);
+    pub(crate) fn run(&self, mut parts: Parts<'_>) {
         let are_f32 = parts.are_f32();
-        if are_f32 && parts.end_there() && self.after.clamp.is_none() {
-            plain_step(parts, update);
-        } else if are_f32 && TILE > BLOCK {
-            tiles::<0>(&self.after, parts, update);
-        } else {
-            tiles::<TILE>(&self.after, parts, update);
+        let end_there = parts.end_there() && self.after.clamp.is_none();
+        if are_f32 && end_there {
+            return plain_step(parts, self);
         }
+        if are_f32 && TILE > BLOCK {
+            let head = parts.take(before_line(&parts.param));
+            tiles::<0>(&self.after, head, self);
+            return tiles::<0>(&self.after, parts, self);
+        }
+        if packed::IS_BUILT && end_there {
+            // All whole blocks at once, since nothing needs a tile.
+            let n = parts.param.len().unwrap_or(0) / BLOCK * BLOCK;
+            let mut blocks = parts.take(n);
+            if !self.all_packed(&mut blocks) {
+                tiles::<TILE>(&self.after, blocks, self);
+            }
+        }
+        tiles::<TILE>(&self.after, parts, self);
+    }
+}
+
+/// A rule's step, whichever the rule is.
+trait Update {
+    /// On slices of binary32, of one length, as the rule expects them.
+    fn plain(&self, param: &mut [f32], grad: &[f32], state: Buffers<&mut [f32]>);
+
+    /// On state of fewer bits, where it is. False if that is not so easy: then nothing is written.
+    fn packed(
+        &self,
+        param: &mut [f32],
+        grad: &[f32],
+        state: &mut Buffers<ValuesMut<'_>>,
+        index: u64,
+    ) -> bool;
+}
+
+impl<R: Rule> Update for FusedStep<R> {
+    fn plain(&self, param: &mut [f32], grad: &[f32], state: Buffers<&mut [f32]>) {
+        self.step.run(param, grad, state);
+    }
+
+    fn packed(
+        &self,
+        param: &mut [f32],
+        grad: &[f32],
+        state: &mut Buffers<ValuesMut<'_>>,
+        index: u64,
+    ) -> bool {
+        let Some(noise) = self.after.noise else { return false };
+        packed::IS_BUILT && self.step.run_packed(param, grad, reborrow(state), noise, index)
     }
 }
 
@@ -349,6 +401,10 @@ impl<R: Rule> FusedTensor<'_, R> {
     }
 }
 
+fn reborrow<'a>(state: &'a mut Buffers<ValuesMut<'_>>) -> Buffers<ValuesMut<'a>> {
+    state.each_mut().map(|values| values.as_mut().map(ValuesMut::reborrow))
+}
+
 fn check_values(
     values: Values<'_>,
     n: usize,
@@ -379,20 +435,26 @@ const TILE: usize = if cfg!(any(
     BLOCK
 };
 
-/// The step of a rule on slices of binary32, of one length, as the rule expects them.
-type Update<'a> = &'a dyn Fn(&mut [f32], &[f32], Buffers<&mut [f32]>);
+/// How many elements come before the first that begins a cache line, if there are so many that tiles
+/// which do not begin with one take longer: every register that is loaded and stored there lies in two.
+fn before_line(param: &ValuesMut<'_>) -> usize {
+    let ValuesMut::F32(slice) = param else { return 0 };
+    const LINE: usize = 64 / size_of::<f32>();
+    let place = slice.as_ptr().addr() / size_of::<f32>();
+    if slice.len() < 4 * TILE { 0 } else { place.wrapping_neg() % LINE }
+}
 
 /// A step that needs no tile.
-fn plain_step(parts: Parts<'_>, update: Update<'_>) {
+fn plain_step(parts: Parts<'_>, update: &dyn Update) {
     let slice = |values| if let ValuesMut::F32(slice) = values { Some(slice) } else { None };
     if let (ValuesMut::F32(param), Gradient::Keep(Values::F32(grad))) = (parts.param, parts.grad) {
-        update(param, grad, parts.state.map(|values| values.and_then(slice)));
+        update.plain(param, grad, parts.state.map(|values| values.and_then(slice)));
     }
 }
 
 /// The pass: one loop for all rules, formats and instruction sets. `LEN` is 0 if nothing needs a tile,
 /// which would have to be filled with zeros first, or [`TILE`].
-fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'_>) {
+fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: &dyn Update) {
     let mut tiles = Tiles { numbers: [[0.0; LEN]; MAX_BUFFERS + 2], bits: [0; LEN] };
     let Tiles { numbers: [param_tile, other_tile, state_tiles @ ..], bits } = &mut tiles;
 
@@ -402,26 +464,18 @@ fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'
         let bits = bits.get_mut(..len.next_multiple_of(BLOCK)).unwrap_or_default();
         let mut dice = Dice { noise: after.noise, index, drawn: None, bits };
 
-        let mut buffers = [const { None }; MAX_BUFFERS];
-        let values = state.iter_mut().zip(&mut *state_tiles);
-        for ((values, tile), buffer) in values.zip(&mut buffers) {
-            *buffer = values.as_mut().map(|values| numbers(values, tile, len));
-        }
         let params = numbers(&mut param, param_tile, len);
         let grads = match grad.values() {
             Values::F32(slice) => slice,
             values => read(values, other_tile, len),
         };
-        update(params, grads, buffers);
+        if !update.packed(params, grads, &mut state, index) {
+            tile_step(update, params, grads, state, state_tiles, &mut dice);
+        }
         if let Some((min, max)) = after.clamp {
             dispatch(Clamp { numbers: params, min, max });
         }
 
-        let buffers = state.into_iter().zip(&mut *state_tiles);
-        let buffers = buffers.filter_map(|(values, tile)| Some((values?, tile)));
-        for (place, (values, tile)) in buffers.enumerate() {
-            write(values, tile, len, &mut dice, place);
-        }
         write(param.reborrow(), param_tile, len, &mut dice, PLACE_OF_PARAM);
         if ema.is_some() || copy.is_some() {
             let params = &*numbers(&mut param, param_tile, len);
@@ -435,6 +489,28 @@ fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: Update<'
             }
         }
         grad.zero();
+    }
+}
+
+/// A step whose state goes through tiles.
+fn tile_step<const LEN: usize>(
+    update: &dyn Update,
+    params: &mut [f32],
+    grads: &[f32],
+    mut state: Buffers<ValuesMut<'_>>,
+    tiles: &mut [[f32; LEN]],
+    dice: &mut Dice<'_>,
+) {
+    let len = params.len();
+    let mut buffers = [const { None }; MAX_BUFFERS];
+    for ((values, tile), buffer) in state.iter_mut().zip(&mut *tiles).zip(&mut buffers) {
+        *buffer = values.as_mut().map(|values| numbers(values, tile, len));
+    }
+    update.plain(params, grads, buffers);
+    let written = state.into_iter().zip(tiles);
+    let written = written.filter_map(|(values, tile)| Some((values?, tile)));
+    for (place, (values, tile)) in written.enumerate() {
+        write(values, tile, len, dice, place);
     }
 }
 
@@ -462,8 +538,7 @@ impl Dice<'_> {
     #[inline(always)]
     fn at(&mut self, place: usize) -> RandomBits<'_> {
         let noise = self.noise?;
-        let stream = place as u64 / 2;
-        let end = if place.is_multiple_of(2) { End::Low } else { End::High };
+        let (stream, end) = noise::place(place);
         if self.drawn != Some(stream) {
             self.drawn = Some(stream);
             dispatch(Draw { noise, stream, index: self.index, bits: self.bits });

@@ -138,6 +138,7 @@ mod loss_scale;
 mod minifloat;
 mod noise;
 mod norm;
+mod packed;
 #[cfg(feature = "rayon")]
 mod parallel;
 mod pass;

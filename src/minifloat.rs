@@ -63,7 +63,13 @@ impl Minifloat for Bf16 {
 
     #[inline(always)]
     fn stochastic<S: Simd>(x: Lanes<S>, noise: Bits<S>) -> Bits<S> {
-        x.with_one_nan().to_bits().plus(noise).right(Self::DROPPED)
+        if S::F32_LANES < 16 {
+            return x.with_one_nan().to_bits().plus(noise).right(Self::DROPPED);
+        }
+        // AVX-512 chooses as it shifts. Elsewhere, choosing last, it would be done with 16 bits, which
+        // takes a shuffle of the masks.
+        let code = x.to_bits().plus(noise).right(Self::DROPPED);
+        x.if_number(code, code.splat(Self::NAN))
     }
 
     #[inline(always)]

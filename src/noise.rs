@@ -64,6 +64,12 @@ impl End {
     }
 }
 
+/// Which of a position's words rounds what is in a place, by its stream, and which end of it.
+#[inline(always)]
+pub(crate) const fn place(place: usize) -> (u64, End) {
+    (place as u64 / 2, if place.is_multiple_of(2) { End::Low } else { End::High })
+}
+
 /// 2^64 over the golden ratio: its multiples are spread evenly.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -16,6 +16,17 @@ use crate::real::{HARDWARE_FLOATS, Real};
 use crate::rule::{Kernel, Layout};
 use crate::soft::Soft;
 
+/// What goes over a tensor once it is known which buffers of state there are.
+pub trait Run<K: Kernel>: Sized {
+    /// What a buffer is.
+    type Buffer;
+
+    /// Goes over the tensor with `N` buffers, whose names the layout knows.
+    fn run<L: Layout<N, Kernel = K>, const N: usize>(self, layout: L, state: [Self::Buffer; N])
+    where
+        Streams<N>: Zip<N>;
+}
+
 /// A step on one tensor, without its state.
 pub struct Pass<'a, K: Kernel> {
     kernel: &'a K,
@@ -34,13 +45,25 @@ impl<'a, K: Kernel> Pass<'a, K> {
         Self { kernel, incoming, param, grad }
     }
 
-    /// Runs the pass with `N` buffers of state, whose names the layout knows.
+    /// What to do, and the parameters and their gradient to do it to.
     #[inline(always)]
-    pub(crate) fn run<L: Layout<N, Kernel = K>, const N: usize>(
+    pub(crate) fn into_parts<L: Layout<N, Kernel = K>, const N: usize>(
         self,
-        _: L,
-        state: [&'a mut [f32]; N],
-    ) where
+    ) -> (Sweep<K, L, N>, &'a mut [f32], &'a [f32]) {
+        let Self { kernel, incoming, param, grad } = self;
+        // By value: behind a reference, the scalars might be part of a slice for all that the
+        // compiler knows, and it would load and test them again after every store.
+        let sweep = Sweep { kernel: *kernel, intake: incoming.intake(), layout: PhantomData };
+        (sweep, param, grad)
+    }
+}
+
+impl<'a, K: Kernel> Run<K> for Pass<'a, K> {
+    type Buffer = &'a mut [f32];
+
+    #[inline(always)]
+    fn run<L: Layout<N, Kernel = K>, const N: usize>(self, _: L, state: [&'a mut [f32]; N])
+    where
         Streams<N>: Zip<N>,
     {
         dispatch(Job::<K, L, N> { pass: self, state, layout: PhantomData });
@@ -179,10 +202,7 @@ impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
 
     #[inline(always)]
     fn into_parts(self) -> (Sweep<K, L, N>, Slices<'a, f32, N>) {
-        let Pass { kernel, incoming, param, grad } = self.pass;
-        // By value: behind a reference, the scalars might be part of a slice for all that the
-        // compiler knows, and it would load and test them again after every store.
-        let sweep = Sweep { kernel: *kernel, intake: incoming.intake(), layout: PhantomData };
+        let (sweep, param, grad) = self.pass.into_parts();
         // The lengths have been found equal. This way the compiler sees that they are, and counts
         // once for all slices.
         let shorter = |n: usize, slice: &&mut [f32]| n.min(slice.len());
@@ -194,10 +214,10 @@ impl<'a, K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Job<'a, K, L, N> {
 }
 
 /// All slices of a pass, in items of one kind: elements, registers or blocks.
-pub(crate) struct Slices<'a, X, const N: usize> {
-    param: &'a mut [X],
-    grad: &'a [X],
-    state: [&'a mut [X]; N],
+pub struct Slices<'a, X, const N: usize> {
+    pub(crate) param: &'a mut [X],
+    pub(crate) grad: &'a [X],
+    pub(crate) state: [&'a mut [X]; N],
 }
 
 impl<'a, X, const N: usize> Slices<'a, X, N> {
@@ -232,7 +252,7 @@ impl<'a, X, const N: usize> Slices<'a, X, N> {
 }
 
 /// What the loop does to one item of each slice.
-pub(crate) struct Sweep<K: Kernel, L, const N: usize> {
+pub struct Sweep<K: Kernel, L, const N: usize> {
     kernel: K,
     intake: Intake,
     layout: PhantomData<L>,
@@ -245,7 +265,7 @@ where
     /// The same for what most callers ask for, with all that they leave out known to be so: a loop
     /// without a branch. At most one of both, and none if this is anything else.
     #[inline(always)]
-    fn usual(&self) -> [Option<Self>; 2] {
+    pub(crate) fn usual(&self) -> [Option<Self>; 2] {
         let Some(intake) = self.intake.usual(K::DECOUPLED) else { return [None, None] };
         let with = |kernel| Self { kernel, intake, layout: PhantomData };
         [self.kernel.usual().map(with), self.kernel.also_usual().map(with)]
@@ -279,7 +299,7 @@ where
 
     /// The loop, over items that `view` turns into numbers and back.
     #[inline(always)]
-    fn sweep<X: Copy, V: View<X>>(&self, slices: Slices<'_, X, N>, view: V) {
+    pub(crate) fn sweep<X: Copy, V: View<X>>(&self, slices: Slices<'_, X, N>, view: V) {
         Streams::zip(slices, self, view);
     }
 }
@@ -305,7 +325,7 @@ impl<K: Kernel, L: Layout<N, Kernel = K>, const N: usize> Sweep<K, L, N> {
 ///
 /// Methods, not closures: all of a loop must be inlined, since what is not would leave the
 /// instruction set of its caller, and a closure that two loops share might not be.
-pub(crate) trait View<X>: Copy {
+pub trait View<X>: Copy {
     type Real: Real;
 
     fn load(self, item: X) -> Self::Real;
@@ -391,13 +411,13 @@ impl<X: Copy, V: View<X>, const U: usize> View<[X; U]> for Blocks<V> {
 }
 
 /// `N` slices of state to walk through beside the parameter and the gradient.
-pub(crate) struct Streams<const N: usize>;
+pub struct Streams<const N: usize>;
 
 /// Walks through all slices at once.
 ///
 /// One implementation per `N`, since only a chain of `zip`s of slice iterators is known to the
 /// standard library to need one counter and no bounds check: no panic path, in safe code.
-pub(crate) trait Zip<const N: usize> {
+pub trait Zip<const N: usize> {
     fn zip<X: Copy, V: View<X>, K: Kernel, L: Layout<N, Kernel = K>>(
         slices: Slices<'_, X, N>,
         sweep: &Sweep<K, L, N>,

@@ -8,7 +8,7 @@ use core::fmt::Debug;
 
 use crate::error::{Argument, Error, ErrorKind, check};
 use crate::gradient::{Incoming, WeightDecay};
-use crate::pass::Pass;
+use crate::pass::Run;
 use crate::real::Real;
 use crate::step::Step;
 
@@ -321,7 +321,7 @@ pub trait Kernel: Copy + Send + Sync + Debug {
     fn update<R: Real>(&self, param: R, grad: R, state: Self::State<&mut R>) -> R;
 
     /// Sends the buffers that are present through the loop, in the [`Layout`] that names them.
-    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>);
+    fn run<P: Run<Self>>(pass: P, buffers: Buffers<P::Buffer>);
 }
 
 /// Which of a rule's buffers a pass has: `N` of them, and their names.

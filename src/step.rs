@@ -3,8 +3,11 @@
 use crate::error::{Argument, Error, ErrorKind};
 use crate::fused::{Epilogue, FusedStep};
 use crate::gradient::Incoming;
+use crate::noise::Noise;
+use crate::packed::PackedPass;
 use crate::pass::Pass;
 use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf, present_as_expected};
+use crate::values::ValuesMut;
 
 /// A [`Rule`] at one step, made by [`Rule::at`]; small, `Copy`, and free to go to any thread.
 ///
@@ -149,5 +152,22 @@ impl<R: Rule> Step<R> {
     #[inline(always)]
     pub(crate) fn run(&self, param: &mut [f32], grad: &[f32], buffers: Buffers<&mut [f32]>) {
         R::Kernel::run(Pass::new(&self.kernel, &self.incoming, param, grad), buffers);
+    }
+
+    /// The same where state is packed, if [`packed`](crate::packed) has this case: then true. Otherwise
+    /// nothing is written.
+    #[inline(always)]
+    pub(crate) fn run_packed(
+        &self,
+        param: &mut [f32],
+        grad: &[f32],
+        buffers: Buffers<ValuesMut<'_>>,
+        noise: Noise,
+        index: u64,
+    ) -> bool {
+        let mut is_done = false;
+        let pass = Pass::new(&self.kernel, &self.incoming, param, grad);
+        R::Kernel::run(PackedPass { pass, noise, index, is_done: &mut is_done }, buffers);
+        is_done
     }
 }

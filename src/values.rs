@@ -283,7 +283,7 @@ impl<C: Code> WithSimd for ReadBlocks<'_, C> {
 
 /// One at a time: the compiler makes vectors of it by itself, and knows how to widen.
 #[inline(always)]
-fn read<M: Minifloat>(codes: &[u16], numbers: &mut [f32]) {
+pub(crate) fn read<M: Minifloat>(codes: &[u16], numbers: &mut [f32]) {
     for (number, code) in numbers.iter_mut().zip(codes) {
         *number = M::decode(Bits::new(Scalar::new(), (*code).into())).register();
     }
@@ -332,7 +332,9 @@ impl<C: Code> WithSimd for WriteBlocks<'_, C> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        blocks::write::<C, S>(simd, self.0, self.1, self.2);
+        let Self(numbers, BlocksMut { codes, exponents }, noise, _) = self;
+        blocks::write_exponents(simd, numbers, exponents);
+        blocks::write_codes::<C, S>(simd, numbers, codes, exponents, noise);
     }
 }
 

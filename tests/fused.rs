@@ -155,6 +155,10 @@ const EPILOGUE: Epilogue =
 const STOCHASTIC: Epilogue =
     Epilogue { rounding: Rounding::Stochastic { seed: 0xfeed_beef_cafe }, ..EPILOGUE };
 
+fn unclamped(epilogue: Epilogue) -> Epilogue {
+    Epilogue { param_min: f64::NEG_INFINITY, param_max: f64::INFINITY, ..epilogue }
+}
+
 /// Some variants of a rule, each with another length.
 fn cases<R: Subject>() -> impl Iterator<Item = (R, usize)> {
     some_variants::<R>().step_by(3).zip(LENGTHS.into_iter().cycle())
@@ -170,11 +174,7 @@ fn it_is_one_operation_after_the_other() {
         let mut rng = Rng(5);
         for (rule, n) in cases::<R>() {
             let before = FusedOwned::random(&rule, n, &mut rng);
-            let epilogue = if rng.below(2) == 0 {
-                EPILOGUE
-            } else {
-                Epilogue { param_min: f64::NEG_INFINITY, param_max: f64::INFINITY, ..EPILOGUE }
-            };
+            let epilogue = if rng.below(2) == 0 { EPILOGUE } else { unclamped(EPILOGUE) };
             let expected = one_by_one(&rule, 3, epilogue, &before);
             let mut after = before.clone();
             fused(&rule, 3, epilogue).apply(after.tensor()).unwrap();
@@ -196,7 +196,12 @@ fn every_backend_and_every_chunking() {
         let mut rng = Rng(6);
         for (rule, n) in cases::<R>() {
             let before = FusedOwned::random(&rule, n, &mut rng);
-            let step = fused(&rule, 2, STOCHASTIC);
+            let mut step = rule.at(2).unwrap();
+            if rng.below(2) == 0 {
+                step = step.scale_grad(0.3).unwrap().clamp_grad(0.5).unwrap();
+            }
+            let epilogue = if rng.below(2) == 0 { STOCHASTIC } else { unclamped(STOCHASTIC) };
+            let step = step.fuse(epilogue).unwrap();
             use_backend(Backend::Scalar);
             let mut expected = before.clone();
             step.apply(expected.tensor()).unwrap();

@@ -3,7 +3,7 @@
 use crate::average::Average;
 use crate::error::{Argument, Error, check};
 use crate::gradient::WeightDecay;
-use crate::pass::Pass;
+use crate::pass::Run;
 use crate::real::Real;
 use crate::rule::{Buffers, Hyperparameters, Kernel, Preset, layout, state};
 
@@ -120,7 +120,7 @@ impl Kernel for AdadeltaKernel {
     }
 
     #[inline(always)]
-    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
+    fn run<P: Run<Self>>(pass: P, buffers: Buffers<P::Buffer>) {
         if let [Some(square_avg), Some(acc_delta), _] = buffers {
             pass.run(
                 layout!(AdadeltaKernel, [square_avg, acc_delta] => AdadeltaState {

@@ -2,7 +2,7 @@
 
 use crate::error::{Argument, Error, check};
 use crate::gradient::WeightDecay;
-use crate::pass::Pass;
+use crate::pass::Run;
 use crate::real::Real;
 use crate::rule::{
     Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, eps_inside, layout, state,
@@ -126,7 +126,7 @@ impl Kernel for AdagradKernel {
     }
 
     #[inline(always)]
-    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
+    fn run<P: Run<Self>>(pass: P, buffers: Buffers<P::Buffer>) {
         if let [Some(sum), ..] = buffers {
             pass.run(layout!(AdagradKernel, [sum] => AdagradState { sum }), [sum]);
         }

@@ -4,7 +4,7 @@ use crate::average::Average;
 use crate::error::{Argument, Error, check};
 use crate::factor::Factor;
 use crate::gradient::WeightDecay;
-use crate::pass::Pass;
+use crate::pass::Run;
 use crate::real::Real;
 use crate::rule::{
     Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, bias_correction, layout,
@@ -213,7 +213,7 @@ impl<const DECOUPLED: bool> Kernel for AdamKernel<DECOUPLED> {
     }
 
     #[inline(always)]
-    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
+    fn run<P: Run<Self>>(pass: P, buffers: Buffers<P::Buffer>) {
         match buffers {
             [Some(exp_avg), Some(exp_avg_sq), None] => pass.run(
                 layout!(AdamKernel<DECOUPLED: bool>, [exp_avg, exp_avg_sq] => AdamState {

@@ -4,7 +4,7 @@ use crate::average::Average;
 use crate::error::{Argument, Error, check};
 use crate::factor::Factor;
 use crate::gradient::WeightDecay;
-use crate::pass::Pass;
+use crate::pass::Run;
 use crate::real::Real;
 use crate::rule::{
     Buffers, EpsPlacement, Hyperparameters, Kernel, MAX_BUFFERS, Preset, eps_inside, layout, state,
@@ -177,7 +177,7 @@ impl Kernel for RmsPropKernel {
     }
 
     #[inline(always)]
-    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
+    fn run<P: Run<Self>>(pass: P, buffers: Buffers<P::Buffer>) {
         match buffers {
             [Some(square_avg), None, None] => pass.run(
                 layout!(RmsPropKernel, [square_avg] => RmsPropState {

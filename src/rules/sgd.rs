@@ -3,7 +3,7 @@
 use crate::error::{Argument, Error, ErrorKind, check};
 use crate::factor::Factor;
 use crate::gradient::WeightDecay;
-use crate::pass::Pass;
+use crate::pass::Run;
 use crate::real::Real;
 use crate::rule::{Buffers, Hyperparameters, Kernel, MAX_BUFFERS, Preset, layout, state};
 
@@ -151,7 +151,7 @@ impl Kernel for SgdKernel {
     }
 
     #[inline(always)]
-    fn run(pass: Pass<'_, Self>, buffers: Buffers<&mut [f32]>) {
+    fn run<P: Run<Self>>(pass: P, buffers: Buffers<P::Buffer>) {
         let [momentum_buffer, ..] = buffers;
         match momentum_buffer {
             None => pass.run(layout!(SgdKernel, [] => SgdState { momentum_buffer: None }), []),
