@@ -127,6 +127,11 @@ class Library:
         self.naive = _compiled(c_source) if c_source else None
         self.helper = Helper()
 
+    def instructions(self) -> str:
+        """The name of the instruction set that gradstep has chosen."""
+        self.gradstep.gradstep_backend_name.restype = ctypes.c_char_p
+        return self.gradstep.gradstep_backend_name().decode()
+
     def hyper(self, rule: Rule):
         """The hyperparameters: the defaults, and what the rule sets."""
         doubles, integers, _ = STRUCTS[rule.gradstep]

@@ -9,7 +9,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import torch
+
 import cases
+from native import C_FLAGS, Library
 
 INTRODUCTION = (
     "Microseconds of a step of gradstep's, called from Python and from C, and the times of the "
@@ -29,10 +32,12 @@ LOOKS = {
 def show(timings: list[dict], options: argparse.Namespace, folder: Path | None):
     """Prints everything, and writes it to `folder` if that is given."""
     cpu = processor()
-    text = "\n".join([*provenance(cpu, options), "", *tables(timings), *aims(timings, options)])
+    instructions = Library(None).instructions()
+    head = provenance(cpu, instructions, options)
+    text = "\n".join([*head, "", *tables(timings), *aims(timings, options)])
     print(text)
     if folder:
-        name = "peers-" + re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
+        name = re.sub(r"[^a-z0-9]+", "-", f"peers {cpu.lower()}").strip("-") + f"-{instructions}"
         (folder / f"{name}.md").write_text(f"{text}\n\n![ratios]({name}.svg)\n")
         plot(timings, folder / f"{name}.svg")
 
@@ -50,14 +55,14 @@ def processor() -> str:
     return name
 
 
-def provenance(cpu: str, options: argparse.Namespace) -> list[str]:
+def provenance(cpu: str, instructions: str, options: argparse.Namespace) -> list[str]:
     packages = ["torch", "deepspeed", "optax", "jax", "numpy"]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     compiler = subprocess.check_output(["cc", "--version"], text=True)
     load = f"load {options.load:.1f} on {os.cpu_count()} processors before"
-    from native import C_FLAGS
-
+    torch_instructions = torch.backends.cpu.get_cpu_capability().lower()
     return [
+        f"- gradstep with {instructions}, PyTorch with {torch_instructions}",
         f"- {cpu}, {datetime.date.today().isoformat()}, {load}",
         f"- Python {platform.python_version()}, {', '.join(versions)}",
         f"- {compiler.splitlines()[0]}, {' '.join(C_FLAGS)}: {options.c_source.name}",
