@@ -48,6 +48,7 @@ STRUCTS["adamw"] = STRUCTS["adam"]
 
 
 F32, BF16, E4M3, E5M3 = 0, 1, 3, 4
+BACKEND_AVX2 = 4
 
 
 class Values(ctypes.Structure):
@@ -118,13 +119,17 @@ def _hyper_struct(doubles: str, integers: str):
 class Library:
     """The shared library, and a thread to share the work with."""
 
-    def __init__(self, c_source: Path | None):
+    def __init__(self, c_source: Path | None, avx2: bool):
         # The library of `cargo xtask clib`, under whatever name this system gives it.
         folder = TARGET / "release"
         names = ["libgradstep.so", "libgradstep.dylib", "gradstep.dll"]
         self.gradstep = ctypes.CDLL(next(p for n in names if (p := folder / n).exists()))
-        self.loops = _compiled(HERE / "loops.c")
-        self.naive = _compiled(c_source) if c_source else None
+        flags = [*C_FLAGS]
+        if avx2:
+            assert self.gradstep.gradstep_backend_force(BACKEND_AVX2) == 0
+            flags.append("-mno-avx512f")
+        self.loops = _compiled(HERE / "loops.c", flags)
+        self.naive = _compiled(c_source, flags) if c_source else None
         self.helper = Helper()
 
     def instructions(self) -> str:
@@ -351,9 +356,9 @@ def _bias_corrected(hyper: dict[str, float], t: int) -> dict[str, float]:
     return {"step": lr / correction1, "root": correction2**-0.5, "shrink": shrink}
 
 
-def _compiled(source: Path) -> ctypes.CDLL:
+def _compiled(source: Path, flags: list[str]) -> ctypes.CDLL:
     library = TARGET / "peers" / source.with_suffix(".so").name
-    subprocess.run(["cc", *C_FLAGS, "-shared", "-fPIC", source, "-o", library, "-lm"], check=True)
+    subprocess.run(["cc", *flags, "-shared", "-fPIC", source, "-o", library, "-lm"], check=True)
     return ctypes.CDLL(library)
 
 

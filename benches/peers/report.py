@@ -32,7 +32,7 @@ LOOKS = {
 def show(timings: list[dict], options: argparse.Namespace, folder: Path | None):
     """Prints everything, and writes it to `folder` if that is given."""
     cpu = processor()
-    instructions = Library(None).instructions()
+    instructions = Library(None, options.avx2).instructions()
     head = provenance(cpu, instructions, options)
     text = "\n".join([*head, "", *tables(timings), *aims(timings, options)])
     print(text)

@@ -46,6 +46,9 @@ def arguments() -> argparse.Namespace:
         default=HERE.parent / "naive.c",
         help="a C file with functions like those of benches/naive.c, which is the default",
     )
+    parser.add_argument(
+        "--avx2", action="store_true", help="as on a machine without AVX-512; not for DeepSpeed"
+    )
     parser.add_argument("--record", action="store_true", help="write to benches/record")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -59,6 +62,9 @@ def main():
         worker.main(options)
         return
     options.load = os.getloadavg()[0]
+    if options.avx2:
+        os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
+        os.environ["XLA_FLAGS"] = "--xla_cpu_max_isa=AVX2"
     timings = []
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "timings.json"
@@ -82,7 +88,7 @@ def environment(threads: str) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "NPROC": threads,
-        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={eigen}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={eigen}",
         "JAX_PLATFORMS": "cpu",
         "DS_ACCELERATOR": "cpu",
     }

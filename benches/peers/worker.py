@@ -18,7 +18,7 @@ from whole_steps import WHOLE_STEPS
 def main(options: argparse.Namespace):
     (threads,) = map(int, options.threads)
     torch.set_num_threads(threads)
-    library = Library(options.c_source)
+    library = Library(options.c_source, options.avx2)
     sizes = cases.sizes(options.sizes, options.quick)
     timings = []
     for size in sizes:
