@@ -100,11 +100,11 @@ pub(crate) fn dispatch(op: impl Operation) {
 /// an instruction for that; there need be no memory.
 #[inline(always)]
 pub(crate) fn prefetch<T>(slice: &[T], ahead: usize) {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    #[cfg(target_arch = "x86_64")]
     for line in slice.chunks(64 / size_of::<T>()) {
         machine::prefetch(line.as_ptr().wrapping_add(ahead));
     }
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    #[cfg(not(target_arch = "x86_64"))]
     let _ = (slice, ahead);
 }
 
@@ -156,11 +156,6 @@ mod machine {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     #[allow(unsafe_code)]
     mod instruction_sets {
-        #[cfg(target_arch = "x86")]
-        use core::arch::x86 as arch;
-        #[cfg(target_arch = "x86_64")]
-        use core::arch::x86_64 as arch;
-
         use pulp::x86::{V3, V4};
 
         use super::Backend;
@@ -178,10 +173,12 @@ mod machine {
             }
         }
 
+        #[cfg(target_arch = "x86_64")]
         #[inline(always)]
         pub(in super::super) fn prefetch<T>(place: *const T) {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: it reads nothing that anybody sees, and an address where nothing is does no harm.
-            unsafe { arch::_mm_prefetch::<{ arch::_MM_HINT_T0 }>(place.cast()) }
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
         }
 
         /// For a caller whose current backend is AVX2.

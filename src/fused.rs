@@ -3,7 +3,8 @@
 //!
 //! The pass goes tile by tile. What is not binary32 is read into a tile that stays in the first
 //! cache, updated there by the one loop of `pass`, and written back. So the bits are those of the
-//! plain step, with a rounding on the way to memory, and no rule knows of any of this.
+//! plain step, with a rounding on the way to memory, and no rule knows of any of this. What most
+//! callers keep their state in has a shorter way (see `packed`).
 
 use core::cmp::Ordering;
 

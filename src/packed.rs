@@ -19,8 +19,8 @@ use crate::pass::{Pass, Run, Slices, Streams, Sweep, Zip};
 use crate::rule::{Kernel, Layout};
 use crate::values::{self, Blocks, ValuesMut};
 
-/// Whether there may be registers that are wide enough.
-pub(crate) const IS_BUILT: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+/// Whether there may be registers that are wide and many.
+pub(crate) const IS_BUILT: bool = cfg!(target_arch = "x86_64");
 
 /// How many buffers there may be: as many as share a word of random bits.
 const PLACES: usize = 2;

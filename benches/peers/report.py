@@ -61,8 +61,9 @@ def provenance(cpu: str, instructions: str, options: argparse.Namespace) -> list
     compiler = subprocess.check_output(["cc", "--version"], text=True)
     load = f"load {options.load:.1f} on {os.cpu_count()} processors before"
     torch_instructions = torch.backends.cpu.get_cpu_capability().lower()
+    others = ", DeepSpeed with what the processor has" if options.avx2 else ""
     return [
-        f"- gradstep with {instructions}, PyTorch with {torch_instructions}",
+        f"- gradstep with {instructions}, PyTorch with {torch_instructions}{others}",
         f"- {cpu}, {datetime.date.today().isoformat()}, {load}",
         f"- Python {platform.python_version()}, {', '.join(versions)}",
         f"- {compiler.splitlines()[0]}, {' '.join(C_FLAGS)}: {options.c_source.name}",
