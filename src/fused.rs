@@ -294,10 +294,10 @@ impl<R: Rule> FusedStep<R> {
             let n = parts.param.len().unwrap_or(0) / BLOCK * BLOCK;
             let mut blocks = parts.take(n);
             if !self.all_packed(&mut blocks) {
-                tiles::<TILE>(&self.after, blocks, self);
+                fitting_tiles(&self.after, blocks, self);
             }
         }
-        tiles::<TILE>(&self.after, parts, self);
+        fitting_tiles(&self.after, parts, self);
     }
 }
 
@@ -453,15 +453,25 @@ fn plain_step(parts: Parts<'_>, update: &dyn Update) {
     }
 }
 
-/// The pass: one loop for all rules, formats and instruction sets. `LEN` is 0 if nothing needs a tile,
-/// which would have to be filled with zeros first, or [`TILE`].
+/// Tiles are filled with zeros first: those of a small tensor are small, and those of none are none.
+fn fitting_tiles(after: &After, parts: Parts<'_>, update: &dyn Update) {
+    match parts.param.len() {
+        None | Some(0) => {}
+        Some(..=BLOCK) if TILE > BLOCK => tiles::<BLOCK>(after, parts, update),
+        _ => tiles::<TILE>(after, parts, update),
+    }
+}
+
+/// The pass: one loop for all rules, formats and instruction sets. `LEN` is the length of a tile, or 0
+/// if nothing needs one.
 fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: &dyn Update) {
     let mut tiles = Tiles { numbers: [[0.0; LEN]; MAX_BUFFERS + 2], bits: [0; LEN] };
     let Tiles { numbers: [param_tile, other_tile, state_tiles @ ..], bits } = &mut tiles;
 
+    let at_once = if LEN == 0 { TILE } else { LEN };
     while let Some(len @ 1..) = parts.param.len() {
-        let len = len.min(TILE);
-        let Parts { mut param, grad, mut state, ema, copy, offset: index } = parts.take(TILE);
+        let len = len.min(at_once);
+        let Parts { mut param, grad, mut state, ema, copy, offset: index } = parts.take(at_once);
         let bits = bits.get_mut(..len.next_multiple_of(BLOCK)).unwrap_or_default();
         let mut dice = Dice { noise: after.noise, index, drawn: None, bits };
 

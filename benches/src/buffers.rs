@@ -85,7 +85,7 @@ impl Buffers {
     }
 
     /// Parameters, gradient and state.
-    pub(crate) fn split<const N: usize>(&mut self) -> (&mut [f32], &[f32], [&mut [f32]; N]) {
+    pub fn split<const N: usize>(&mut self) -> (&mut [f32], &[f32], [&mut [f32]; N]) {
         let mut state = self.state.iter_mut();
         let state = std::array::from_fn(|_| &mut **state.next().expect("as many buffers as asked"));
         (&mut self.param, &self.grad, state)

@@ -11,7 +11,7 @@ use crate::buffers::{Alignment, Buffers};
 use crate::naive::*;
 
 /// The step that is measured: bias corrections are neither at their start nor over.
-const T: u64 = 100;
+pub const T: u64 = 100;
 
 /// One variant of a rule.
 pub struct Case {

@@ -10,7 +10,7 @@ mod cases;
 mod naive;
 
 pub use buffers::{Alignment, Buffers};
-pub use cases::{Case, Contestant, Probe, cases};
+pub use cases::{Case, Contestant, Probe, T, cases};
 
 /// The machine and the compilers, a line each.
 pub fn provenance() -> [String; 3] {
