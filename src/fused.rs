@@ -480,7 +480,7 @@ fn tiles<const LEN: usize>(after: &After, mut parts: Parts<'_>, update: &dyn Upd
             Values::F32(slice) => slice,
             values => read(values, other_tile, len),
         };
-        if !update.packed(params, grads, &mut state, index) {
+        if LEN == 0 || !update.packed(params, grads, &mut state, index) {
             tile_step(update, params, grads, state, state_tiles, &mut dice);
         }
         if let Some((min, max)) = after.clamp {
