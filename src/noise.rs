@@ -23,21 +23,43 @@ impl Noise {
 
     /// A word for each of some positions from `index` on, all of one [`SPAN`], for [`End::cut`]; `stream`
     /// tells apart what is drawn at the same positions.
-    ///
-    /// One round of what a hash function has, whose multiplier is the span's own: that makes up for the
-    /// rounds that are left out, since positions that go together with one multiplier do not with the
-    /// next one.
     #[inline(always)]
     pub(crate) fn draw(self, stream: u64, index: u64, words: &mut [u32]) {
+        self.words(stream, index).draw(words);
+    }
+
+    /// What [`draw`](Noise::draw) gives from `index` on, as far as its [`SPAN`] goes.
+    #[inline(always)]
+    pub(crate) fn words(self, stream: u64, index: u64) -> Words {
         let span = (index / SPAN as u64) << 2 | stream;
         let key = mix(self.key.wrapping_add(span.wrapping_mul(ODD)));
-        let (first, multiplier) = (key as u32, (key >> 32) as u32 | 1);
         let position = (index % SPAN as u64) as u32;
-        let first = first.wrapping_add(position.wrapping_mul(ODD as u32));
+        let next = (key as u32).wrapping_add(position.wrapping_mul(ODD as u32));
+        Words { next, multiplier: (key >> 32) as u32 | 1 }
+    }
+}
+
+/// The words of one [`SPAN`], in turn.
+///
+/// One round of what a hash function has, whose multiplier is the span's own: that makes up for the
+/// rounds that are left out, since positions that go together with one multiplier do not with the
+/// next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Words {
+    next: u32,
+    multiplier: u32,
+}
+
+impl Words {
+    /// The next ones.
+    #[inline(always)]
+    pub(crate) fn draw(&mut self, words: &mut [u32]) {
+        let count = words.len() as u32;
         for (word, after) in words.iter_mut().zip(0_u32..) {
-            let x = first.wrapping_add(after.wrapping_mul(ODD as u32));
-            *word = (x ^ x >> 16).wrapping_mul(multiplier);
+            let x = self.next.wrapping_add(after.wrapping_mul(ODD as u32));
+            *word = (x ^ x >> 16).wrapping_mul(self.multiplier);
         }
+        self.next = self.next.wrapping_add(count.wrapping_mul(ODD as u32));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::blocks::{self, BLOCK, Signed, Unsigned, WORDS};
 use crate::dispatch::{Operation, dispatch, prefetch};
 use crate::lanes::{Bits, Lanes};
 use crate::minifloat::{Bf16, Minifloat};
-use crate::noise::{self, End, Noise};
+use crate::noise::{self, End, Noise, SPAN};
 use crate::pass::{Pass, Run, Slices, Streams, Sweep, Zip};
 use crate::rule::{Kernel, Layout};
 use crate::values::{self, Blocks, ValuesMut};
@@ -121,6 +121,8 @@ impl<P: Packing, const N: usize> Numbers<'_, P, N> {
     {
         // Chosen between in the loop, since conversions are the larger part of its code.
         let usual = sweep.usual();
+        let (stream, _) = noise::place(0);
+        let mut drawn = self.noise.words(stream, self.index);
         let mut unpacked = [Line([0.0; BLOCK]); N];
         let mut words = Line([0; BLOCK]);
         let mut common = [0; N];
@@ -130,7 +132,10 @@ impl<P: Packing, const N: usize> Numbers<'_, P, N> {
                 prefetch(grad, AHEAD);
             }
             // First, since it waits for nothing.
-            self.noise.draw(noise::place(0).0, self.index, &mut words.0);
+            if self.index.is_multiple_of(SPAN as u64) {
+                drawn = self.noise.words(stream, self.index);
+            }
+            drawn.draw(&mut words.0);
             self.index = self.index.wrapping_add(BLOCK as u64);
 
             read::<0, K, P, S>(simd, block, &self.state, &mut unpacked);
