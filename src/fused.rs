@@ -16,6 +16,7 @@ use crate::dispatch::{Operation, dispatch};
 use crate::error::{Argument, Error, ErrorKind, check};
 use crate::noise::{self, Noise, RandomBits, SPAN};
 use crate::packed;
+use crate::pass::before_multiple_of;
 use crate::real::Real;
 use crate::rule::{Buffers, Kernel, MAX_BUFFERS, Rule, State, StateOf};
 use crate::step::Step;
@@ -268,13 +269,14 @@ impl<R: Rule> FusedStep<R> {
         self.step.present(buffers)
     }
 
-    /// Updates whole blocks at once, if no state is other than packed.
-    fn all_packed(&self, parts: &mut Parts<'_>) -> bool {
+    /// Updates all whole blocks at once, if these are binary32 with packed state; how many elements.
+    fn packed_blocks(&self, parts: &mut Parts<'_>) -> usize {
         let Parts { param, grad, state, offset, .. } = parts;
-        let (ValuesMut::F32(param), Values::F32(grad)) = (param, grad.values()) else {
-            return false;
-        };
-        self.packed(param, grad, state, *offset)
+        let (ValuesMut::F32(param), Values::F32(grad)) = (param, grad.values()) else { return 0 };
+        let n = param.len() / BLOCK * BLOCK;
+        let (Some(param), Some(grad)) = (param.get_mut(..n), grad.get(..n)) else { return 0 };
+        let mut state = reborrow(state).map(|values| values.map(|mut values| values.take(n)));
+        if self.packed(param, grad, &mut state, *offset) { n } else { 0 }
     }
 
     /// The pass itself, over a tensor that has been checked.
@@ -285,17 +287,15 @@ impl<R: Rule> FusedStep<R> {
             return plain_step(parts, self);
         }
         if are_f32 && TILE > BLOCK {
-            let head = parts.take(before_line(&parts.param));
-            tiles::<0>(&self.after, head, self);
+            let before = before_line(&parts.param);
+            if before > 0 {
+                tiles::<0>(&self.after, parts.take(before), self);
+            }
             return tiles::<0>(&self.after, parts, self);
         }
         if packed::IS_BUILT && end_there {
-            // All whole blocks at once, since nothing needs a tile.
-            let n = parts.param.len().unwrap_or(0) / BLOCK * BLOCK;
-            let mut blocks = parts.take(n);
-            if !self.all_packed(&mut blocks) {
-                fitting_tiles(&self.after, blocks, self);
-            }
+            let done = self.packed_blocks(&mut parts);
+            parts.take(done);
         }
         fitting_tiles(&self.after, parts, self);
     }
@@ -439,10 +439,12 @@ const TILE: usize = if cfg!(any(
 /// How many elements come before the first that begins a cache line, if there are so many that tiles
 /// which do not begin with one take longer: every register that is loaded and stored there lies in two.
 fn before_line(param: &ValuesMut<'_>) -> usize {
-    let ValuesMut::F32(slice) = param else { return 0 };
-    const LINE: usize = 64 / size_of::<f32>();
-    let place = slice.as_ptr().addr() / size_of::<f32>();
-    if slice.len() < 4 * TILE { 0 } else { place.wrapping_neg() % LINE }
+    match param {
+        ValuesMut::F32(slice) if slice.len() >= 4 * TILE => {
+            before_multiple_of(64 / size_of::<f32>(), slice)
+        }
+        _ => 0,
+    }
 }
 
 /// A step that needs no tile.

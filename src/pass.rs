@@ -150,7 +150,13 @@ fn misaligned<S: Simd>(param: &[f32]) -> usize {
     if S::F32_LANES <= 4 || param.len() < worth_it_from {
         return 0;
     }
-    (param.as_ptr().addr() / size_of::<f32>()).wrapping_neg() % S::F32_LANES
+    before_multiple_of(S::F32_LANES, param)
+}
+
+/// How many elements come before the first whose place in memory is a multiple of so many elements.
+#[inline(always)]
+pub(crate) fn before_multiple_of(count: usize, slice: &[f32]) -> usize {
+    (slice.as_ptr().addr() / size_of::<f32>()).wrapping_neg() % count
 }
 
 #[inline(always)]
