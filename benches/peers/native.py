@@ -16,7 +16,6 @@ from contestant import Contestant
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "target"
-C_FLAGS = ["-O3", "-march=native", "-fno-math-errno"]
 # Below this many parameters a second thread costs more than it brings.
 WORTH_A_THREAD = 100_000
 
@@ -120,22 +119,11 @@ class Library:
     """The shared library, and a thread to share the work with."""
 
     def __init__(self, c_source: Path | None, avx2: bool):
-        # The library of `cargo xtask clib`, under whatever name this system gives it.
-        folder = TARGET / "release"
-        names = ["libgradstep.so", "libgradstep.dylib", "gradstep.dll"]
-        self.gradstep = ctypes.CDLL(next(p for n in names if (p := folder / n).exists()))
-        flags = [*C_FLAGS]
-        if avx2:
-            assert self.gradstep.gradstep_backend_force(BACKEND_AVX2) == 0
-            flags.append("-mno-avx512f")
+        self.gradstep = _gradstep(avx2)
+        flags = c_flags(avx2)
         self.loops = _compiled(HERE / "loops.c", flags)
         self.naive = _compiled(c_source, flags) if c_source else None
         self.helper = Helper()
-
-    def instructions(self) -> str:
-        """The name of the instruction set that gradstep has chosen."""
-        self.gradstep.gradstep_backend_name.restype = ctypes.c_char_p
-        return self.gradstep.gradstep_backend_name().decode()
 
     def hyper(self, rule: Rule):
         """The hyperparameters: the defaults, and what the rule sets."""
@@ -354,6 +342,29 @@ def _bias_corrected(hyper: dict[str, float], t: int) -> dict[str, float]:
     lr, correction1, correction2 = hyper["lr"], 1 - hyper["beta1"] ** t, 1 - hyper["beta2"] ** t
     shrink = 1 - lr * hyper.get("weight_decay", 0)
     return {"step": lr / correction1, "root": correction2**-0.5, "shrink": shrink}
+
+
+def c_flags(avx2: bool) -> list[str]:
+    """What C loops are compiled with."""
+    flags = ["-O3", "-march=native", "-fno-math-errno"]
+    return [*flags, "-mno-avx512f"] if avx2 else flags
+
+
+def instructions(avx2: bool) -> str:
+    """The name of the instruction set that gradstep chooses."""
+    gradstep = _gradstep(avx2)
+    gradstep.gradstep_backend_name.restype = ctypes.c_char_p
+    return gradstep.gradstep_backend_name().decode()
+
+
+def _gradstep(avx2: bool) -> ctypes.CDLL:
+    """The library of `cargo xtask clib`, under whatever name this system gives it."""
+    folder = TARGET / "release"
+    names = ["libgradstep.so", "libgradstep.dylib", "gradstep.dll"]
+    gradstep = ctypes.CDLL(next(p for n in names if (p := folder / n).exists()))
+    if avx2 and gradstep.gradstep_backend_force(BACKEND_AVX2) != 0:
+        raise RuntimeError("this processor has no AVX2")
+    return gradstep
 
 
 def _compiled(source: Path, flags: list[str]) -> ctypes.CDLL:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import cases
-from native import C_FLAGS, Library
+import native
 
 INTRODUCTION = (
     "Microseconds of a step of gradstep's, called from Python and from C, and the times of the "
@@ -32,7 +32,7 @@ LOOKS = {
 def show(timings: list[dict], options: argparse.Namespace, folder: Path | None):
     """Prints everything, and writes it to `folder` if that is given."""
     cpu = processor()
-    instructions = Library(None, options.avx2).instructions()
+    instructions = native.instructions(options.avx2)
     head = provenance(cpu, instructions, options)
     text = "\n".join([*head, "", *tables(timings), *aims(timings, options)])
     print(text)
@@ -66,7 +66,7 @@ def provenance(cpu: str, instructions: str, options: argparse.Namespace) -> list
         f"- gradstep with {instructions}, PyTorch with {torch_instructions}{others}",
         f"- {cpu}, {datetime.date.today().isoformat()}, {load}",
         f"- Python {platform.python_version()}, {', '.join(versions)}",
-        f"- {compiler.splitlines()[0]}, {' '.join(C_FLAGS)}: {options.c_source.name}",
+        f"- {compiler.splitlines()[0]}, {' '.join(native.c_flags(options.avx2))}: {options.c_source.name}",
     ]
 
 
