@@ -61,12 +61,13 @@ def provenance(cpu: str, instructions: str, options: argparse.Namespace) -> list
     compiler = subprocess.check_output(["cc", "--version"], text=True)
     load = f"load {options.load:.1f} on {os.cpu_count()} processors before"
     torch_instructions = torch.backends.cpu.get_cpu_capability().lower()
+    flags = " ".join(native.c_flags(options.avx2))
     others = ", DeepSpeed with what the processor has" if options.avx2 else ""
     return [
         f"- gradstep with {instructions}, PyTorch with {torch_instructions}{others}",
         f"- {cpu}, {datetime.date.today().isoformat()}, {load}",
         f"- Python {platform.python_version()}, {', '.join(versions)}",
-        f"- {compiler.splitlines()[0]}, {' '.join(native.c_flags(options.avx2))}: {options.c_source.name}",
+        f"- {compiler.splitlines()[0]}, {flags}: {options.c_source.name}",
     ]
 
 
